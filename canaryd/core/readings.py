@@ -1,0 +1,251 @@
+"""What was seen: one reading of one metric on one side, and readings added up over a stage.
+
+A reading is a value, never an exception: numbers, or the absence of numbers with its cause. Counts and
+buckets are always those of the time covered (``span_s`` seconds up to ``newest_at``), never running totals.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+
+
+class Side(StrEnum):
+    """The two sides that are compared."""
+
+    STABLE = "stable"
+    CANARY = "canary"
+
+
+class MetricKind(StrEnum):
+    """What a metric gives, and so which statistics it has."""
+
+    COUNTS = "counts"
+    """Bad and total events: ``rate``, ``success``, ``count``."""
+    HISTOGRAM = "histogram"
+    """Cumulative buckets: ``p1`` to ``p99.9``, ``mean``, ``count``."""
+    GAUGE = "gauge"
+    """One number: the metric's name alone."""
+    HEALTH = "health"
+    """Up or down: the metric's name alone."""
+
+
+class Absence(StrEnum):
+    """Why there are no numbers although the source answered."""
+
+    NO_TRAFFIC = "no_traffic"
+    """The side served no request in the time covered."""
+    NO_SERIES = "no_series"
+    """The source knows no such series: nothing has reported yet, or the query is misspelt."""
+    STALE = "stale"
+    """The newest point is too old to speak of now."""
+    NOT_A_NUMBER = "not_a_number"
+    """NaN or infinite."""
+    WARMING = "warming"
+    """Too soon: the first look of a stage, or one that would reach back into the stage before."""
+    TOO_FEW = "too_few"
+    """Fewer events than the rule asks for; they are gathered further."""
+
+
+class Fault(StrEnum):
+    """Why the source could not be asked."""
+
+    UNREACHABLE = "unreachable"
+    TIMEOUT = "timeout"
+    REFUSED = "refused"
+    """The source said no: credentials, permissions, quota, a query it rejects."""
+    BAD_ANSWER = "bad_answer"
+    """An answer of the wrong form or size."""
+    SEVERAL_SERIES = "several_series"
+    """Several series where one number was expected; choosing one would be a guess."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counts:
+    """Events in the time covered: ``bad`` of ``total`` (requests; fractions come from extrapolating sources)."""
+
+    bad: float
+    total: float
+    span_s: float
+    newest_at: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Histogram:
+    """Cumulative bucket counts in the time covered.
+
+    ``buckets`` holds (upper bound in the metric's base unit, events at or below it), bounds rising, the
+    last one infinite. ``total_value`` is the sum of all observed values, or None where the source has none.
+    """
+
+    buckets: tuple[tuple[float, float], ...]
+    total_value: float | None
+    span_s: float
+    newest_at: float
+
+    @property
+    def count(self) -> float:
+        """Events in the time covered."""
+        return self.buckets[-1][1] if self.buckets else 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gauge:
+    """One number in the metric's base unit. ``looks`` counts how many readings it is the mean of."""
+
+    value: float
+    newest_at: float
+    looks: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Health:
+    """Whether a side is up, with the reason in words when it is not, and the version it reports."""
+
+    up: bool
+    detail: str
+    newest_at: float
+    version: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NoData:
+    """The source answered and there is nothing to judge."""
+
+    why: Absence
+    detail: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unread:
+    """The source could not be asked."""
+
+    why: Fault
+    detail: str
+
+
+Known = Counts | Histogram | Gauge | Health
+Reading = Known | NoData | Unread
+
+ReadingKey = tuple[str, Side]
+"""(metric name, side)."""
+
+MAX_BUCKETS = 500
+"""More bounds than any exporter needs; a larger histogram is refused as a bad answer."""
+
+
+def quantile(histogram: Histogram, q: float) -> float:
+    """Return the ``q`` quantile (0 < q < 1) of merged buckets by linear interpolation inside a bucket.
+
+    The rule is that of Prometheus' ``histogram_quantile``: the lowest bucket starts at 0 (or at its own
+    bound when that is not positive) and a quantile in the infinite bucket is the highest finite bound.
+    The histogram must not be empty.
+    """
+    rank = q * histogram.count
+    lower_bound, lower_count = 0.0, 0.0
+    for bound, count in histogram.buckets:
+        if count >= rank and count > lower_count:
+            if math.isinf(bound):
+                return lower_bound
+            if bound <= 0:
+                return bound
+            return lower_bound + (bound - lower_bound) * (rank - lower_count) / (count - lower_count)
+        if not math.isinf(bound):
+            lower_bound = bound
+        lower_count = count
+    return lower_bound
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tally:
+    """Readings of one metric and side added up; ``None`` inside means nothing was added yet."""
+
+    counts: Counts | None = None
+    histogram: Histogram | None = None
+    gauge: Gauge | None = None
+    health: Health | None = None
+    newest_at: float = -math.inf
+
+    def reading(self) -> Reading:
+        """Return the sum as one reading over the whole time."""
+        for part in (self.counts, self.histogram, self.gauge, self.health):
+            if part is not None:
+                return part
+        return NoData(why=Absence.WARMING, detail="nothing has been seen in this stage yet")
+
+
+EMPTY_TALLY = Tally()
+
+
+def add(tally: Tally, reading: Reading) -> Tally:
+    """Add one reading; one that brings no newer point than the last adds nothing (never counted twice).
+
+    Where the time covered overlaps what is already in the tally (a look-back window longer than the
+    interval), counts enter by the share of the time that is new, so that sums stay true on average.
+    """
+    if isinstance(reading, (NoData, Unread)) or reading.newest_at <= tally.newest_at:
+        return tally
+    newest_at = reading.newest_at
+    match reading:
+        case Counts():
+            fresh = _fresh_share(reading.span_s, newest_at - tally.newest_at)
+            return replace(tally, newest_at=newest_at, counts=_add_counts(tally.counts, reading, fresh))
+        case Histogram():
+            fresh = _fresh_share(reading.span_s, newest_at - tally.newest_at)
+            return replace(tally, newest_at=newest_at, histogram=_add_histogram(tally.histogram, reading, fresh))
+        case Gauge():
+            return replace(tally, newest_at=newest_at, gauge=_add_gauge(tally.gauge, reading))
+        case Health():
+            return replace(tally, newest_at=newest_at, health=reading)
+
+
+def _fresh_share(span_s: float, newer_by_s: float) -> float:
+    return min(1.0, newer_by_s / span_s) if span_s > 0 else 1.0
+
+
+def _add_counts(so_far: Counts | None, new: Counts, fresh: float) -> Counts:
+    if so_far is None:
+        so_far = Counts(bad=0, total=0, span_s=0, newest_at=new.newest_at)
+    return Counts(
+        bad=so_far.bad + fresh * new.bad,
+        total=so_far.total + fresh * new.total,
+        span_s=so_far.span_s + fresh * new.span_s,
+        newest_at=new.newest_at,
+    )
+
+
+def _add_histogram(so_far: Histogram | None, new: Histogram, fresh: float) -> Histogram:
+    """Merge buckets bound by bound; bounds that only one of the two has are dropped."""
+    old = dict(so_far.buckets) if so_far else {bound: 0.0 for bound, _ in new.buckets}
+    old_value = so_far.total_value if so_far else 0.0
+    known_value = old_value is not None and new.total_value is not None
+    return Histogram(
+        buckets=tuple((bound, old[bound] + fresh * count) for bound, count in new.buckets if bound in old),
+        total_value=old_value + fresh * new.total_value  # type: ignore[operator]
+        if known_value
+        else None,
+        span_s=(so_far.span_s if so_far else 0.0) + fresh * new.span_s,
+        newest_at=new.newest_at,
+    )
+
+
+def _add_gauge(so_far: Gauge | None, new: Gauge) -> Gauge:
+    if so_far is None:
+        return new
+    looks = so_far.looks + new.looks
+    mean = so_far.value + (new.value - so_far.value) * new.looks / looks
+    return Gauge(value=mean, newest_at=new.newest_at, looks=looks)
+
+
+@dataclass(frozen=True, slots=True)
+class Readings:
+    """The readings of one look, or of a stage so far, by metric and side."""
+
+    by_key: Mapping[ReadingKey, Reading] = field(default_factory=dict)
+
+    def get(self, metric: str, side: Side) -> Reading:
+        """Return the reading; one that was never asked for is an error value, not an exception."""
+        absent = Unread(why=Fault.BAD_ANSWER, detail=f"{metric} was not read on {side}")
+        return self.by_key.get((metric, side), absent)

@@ -1,0 +1,238 @@
+"""What the engine needs from outside, as small protocols. Adapters implement them; nothing here does I/O.
+
+Two rules hold for every adapter. A metric source never raises for a bad answer: errors are values. Routers
+and stores raise only the exceptions named here, so that the engine knows what may be tried again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from canaryd.core.conditions import Unit
+from canaryd.core.model import Change, Decision, Instant, Observation, Traffic
+from canaryd.core.readings import MetricKind, Reading, Side
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Surroundings:
+    """What every adapter is built with, besides its own options from the policy file."""
+
+    folder: Path
+    """The policy's folder: relative paths start here."""
+    clock: Clock
+    secret: Callable[[str], str]
+    """Return a secret by name, from the operator's settings; raises OperatorError for an unknown one."""
+    rollout: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One line of ``canaryd check``."""
+
+    ok: bool
+    subject: str
+    detail: str
+    remedy: str = ""
+
+
+class Clock(Protocol):
+    """Time as a port, so that a week is a test of milliseconds."""
+
+    def now(self) -> Instant:
+        """Return this moment on both clocks."""
+        ...
+
+    async def sleep(self, seconds: float) -> None:
+        """Sleep that long on the elapsed clock."""
+        ...
+
+
+# ---------------------------------------------------------------- metric sources
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Query:
+    """One metric to be read on one side.
+
+    ``expressions`` is what the policy gives for the metric, by key: ``bad`` and ``total``, ``histogram`` (and
+    ``sum``), ``value``, or ``path``. ``up`` is what a health document must say. ``target`` holds the side's
+    labels from the policy (``service``, ``url``, ``revision`` …), which are also the ``$placeholders``.
+    """
+
+    metric: str
+    kind: MetricKind
+    unit: Unit
+    side: Side
+    target: Mapping[str, str]
+    expressions: Mapping[str, str] = field(default_factory=dict)
+    up: Mapping[str, str | int | float | bool | None] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Look:
+    """The circumstances of one look.
+
+    ``stint`` names the stretch of unchanged traffic: a source that keeps memory between looks must not let
+    counts reach back into another stint. ``stint_age_s`` says how long the present one has lasted.
+    """
+
+    at: Instant
+    stint: str
+    stint_age_s: float
+    interval_s: float
+    deadline_s: float
+    """Every read must have answered within this many seconds."""
+
+
+class MetricSource(Protocol):
+    """Reads metrics. Never raises for what the world does: see ``core.readings`` for error values."""
+
+    def validate(self, query: Query) -> None:
+        """Raise ValueError with a plain message when the expressions cannot work; no I/O."""
+        ...
+
+    async def read(self, queries: Sequence[Query], look: Look) -> Sequence[Reading]:
+        """Return one reading for each query, in their order."""
+        ...
+
+    async def check(self) -> Sequence[Finding]:
+        """Say whether the source answers at all."""
+        ...
+
+    async def aclose(self) -> None:
+        """Close connections."""
+        ...
+
+
+# ---------------------------------------------------------------- routers
+
+
+class TrafficRouter(Protocol):
+    """Moves traffic. A change is conditional on what was read; a newer epoch in the router always wins."""
+
+    async def read(self) -> Traffic:
+        """Return the traffic as it is, or raise RouterUnavailable."""
+        ...
+
+    async def write(self, change: Change) -> None:
+        """Apply a change durably if the router is still at ``change.version``.
+
+        Raises ChangeRefused when nothing was changed, ChangeUnknown when nobody can tell.
+        """
+        ...
+
+    async def check(self) -> Sequence[Finding]:
+        """Say whether the router can be read and would accept a change, without changing anything."""
+        ...
+
+    async def aclose(self) -> None:
+        """Close connections."""
+        ...
+
+
+# ---------------------------------------------------------------- desired state
+
+
+class DesiredSource(Protocol):
+    """Reads the desired-state file, wherever it lives."""
+
+    async def read(self) -> bytes:
+        """Return the content (bounded), or raise InvalidFile when it is missing or no plain file."""
+        ...
+
+    async def fingerprint(self) -> str:
+        """Return something cheap that changes when the content may have changed; never raises."""
+        ...
+
+
+# ---------------------------------------------------------------- state
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TickRecord:
+    """All that one tick leaves behind; stored in one transaction."""
+
+    state: str
+    """The encoded RolloutState."""
+    at: Instant
+    decision: Decision
+    observation: Observation
+    summary: str
+    """The explanation in one sentence."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JournalLine:
+    """One event as it was recorded."""
+
+    at: float
+    kind: str
+    text: str
+    stage: int
+    release: str
+
+
+class StateStore(Protocol):
+    """Remembers. Opened for one rollout by one daemon; ``load`` takes the lease."""
+
+    async def load(self) -> str | None:
+        """Return the encoded state, None if there is none yet.
+
+        Raises AnotherRuns, StateTooNew, StateCorrupt (after putting the damaged state aside) and
+        StateUnavailable.
+        """
+        ...
+
+    async def commit(self, record: TickRecord) -> None:
+        """Store a tick durably, all of it or nothing; raises StateUnavailable."""
+        ...
+
+    async def journal(self, limit: int) -> Sequence[JournalLine]:
+        """Return the newest events, newest first."""
+        ...
+
+    async def aclose(self) -> None:
+        """Give the lease back."""
+        ...
+
+
+# ---------------------------------------------------------------- telling
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TickReport:
+    """What the recorders and notifiers are told after a tick."""
+
+    rollout: str
+    at: Instant
+    decision: Decision
+    observation: Observation
+    summary: str
+    outcome: str
+    """``held``, ``acted``, ``refused``, ``unknown``, ``not_stored``, ``failed``: a closed set."""
+    duration_s: float
+    desired_stage: int
+    desired_error: str = ""
+
+
+class Recorder(Protocol):
+    """Keeps metrics and the status snapshot."""
+
+    def record(self, report: TickReport) -> None:
+        """Take over one tick; must not block."""
+        ...
+
+
+class Notifier(Protocol):
+    """Tells people."""
+
+    async def notify(self, report: TickReport) -> None:
+        """Send the events of one tick."""
+        ...
+
+    async def aclose(self) -> None:
+        """Close connections."""
+        ...
