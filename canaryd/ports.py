@@ -23,6 +23,8 @@ class Surroundings:
     folder: Path
     """The policy's folder: relative paths start here."""
     clock: Clock
+    state_dir: Path
+    """Where state is kept unless a section says otherwise."""
     secret: Callable[[str], str]
     """Return a secret by name, from the operator's settings; raises OperatorError for an unknown one."""
     rollout: str
