@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import StrEnum
 from pathlib import Path
 from typing import Protocol
 
 from canaryd.core.conditions import Unit
-from canaryd.core.model import Change, Decision, Instant, Observation, Traffic
+from canaryd.core.model import Change, Decision, Desired, Instant, Observation, Traffic
 from canaryd.core.readings import MetricKind, Reading, Side
 
 
@@ -164,6 +165,8 @@ class TickRecord:
     observation: Observation
     summary: str
     """The explanation in one sentence."""
+    document: str = ""
+    """The status document (JSON) after this tick: what the status page and ``canaryd status`` show."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -204,6 +207,19 @@ class StateStore(Protocol):
 # ---------------------------------------------------------------- telling
 
 
+class TickOutcome(StrEnum):
+    """What came of a tick."""
+
+    HELD = "held"
+    """Nothing was to be changed."""
+    ACTED = "acted"
+    REFUSED = "refused"
+    UNKNOWN = "unknown"
+    NOT_STORED = "not_stored"
+    FAILED = "failed"
+    """Our fault: an invariant, or an exception that should not be."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TickReport:
     """What the recorders and notifiers are told after a tick."""
@@ -213,18 +229,26 @@ class TickReport:
     decision: Decision
     observation: Observation
     summary: str
-    outcome: str
-    """``held``, ``acted``, ``refused``, ``unknown``, ``not_stored``, ``failed``: a closed set."""
+    outcome: TickOutcome
     duration_s: float
-    desired_stage: int
+    desired: Desired
     desired_error: str = ""
+    """What is wrong with the desired file now; the last good one is in force."""
 
 
 class Recorder(Protocol):
-    """Keeps metrics and the status snapshot."""
+    """Keeps metrics, the heartbeat and the status snapshot. Nothing here may block."""
 
     def record(self, report: TickReport) -> None:
-        """Take over one tick; must not block."""
+        """Take over one finished tick."""
+        ...
+
+    def failed(self, problem: str) -> None:
+        """Take over a tick that could not be finished: no heartbeat."""
+        ...
+
+    def skipped(self, looks: int) -> None:
+        """Count looks that were due while a tick overran its interval."""
         ...
 
 

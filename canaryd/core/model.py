@@ -13,7 +13,7 @@ from enum import StrEnum
 
 from canaryd.core.conditions import Condition, Unit
 from canaryd.core.phases import Phase
-from canaryd.core.readings import MetricKind, Readings, Side, Tally
+from canaryd.core.readings import EMPTY_TALLY, MetricKind, Readings, Side, Tally
 
 WEIGHT_TOLERANCE = 0.0005
 """Weights this close are the same: routers go down to 0.1 % steps."""
@@ -235,8 +235,8 @@ class Track:
 
     streak: int = 0
     newest_at: float = float("-inf")
-    canary: Tally = field(default_factory=Tally)
-    stable: Tally = field(default_factory=Tally)
+    canary: Tally = EMPTY_TALLY
+    stable: Tally = EMPTY_TALLY
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -266,14 +266,16 @@ class RolloutState:
     """By ``metric/side``: the stage so far."""
     tracks: Mapping[str, Track] = field(default_factory=dict)
     """By rule name."""
-    approved_seen: frozenset[int] = frozenset()
-    waived_seen: frozenset[int] = frozenset()
-    spent: frozenset[int] = frozenset()
-    """Approvals and waivers of an earlier attempt or release that still stand in the file: they count no more."""
+    desired: Desired | None = None
+    """The last valid desired state: what stays in force while the file is missing or wrong."""
+    spent_approvals: frozenset[int] = frozenset()
+    """Approvals of an earlier attempt, release or policy that still stand in the file: they count no more."""
+    spent_waivers: frozenset[int] = frozenset()
+    """Waivers, likewise."""
 
     def tally(self, metric: str, side: Side) -> Tally:
         """Return the stage so far of one metric and side."""
-        return self.tallies.get(f"{metric}/{side}", Tally())
+        return self.tallies.get(f"{metric}/{side}", EMPTY_TALLY)
 
 
 # ---------------------------------------------------------------- decision

@@ -55,7 +55,7 @@ TRANSITIONS: dict[Phase, dict[Step, Phase]] = {
     Phase.IDLE: {
         Step.RAISE: Phase.SETTLING,
         Step.START_OVER: Phase.SETTLING,
-        Step.RETRY: Phase.IDLE,
+        Step.RETRY: Phase.SETTLING,
     },
     Phase.SETTLING: {
         Step.SERVED: Phase.WATCHING,
@@ -70,7 +70,7 @@ TRANSITIONS: dict[Phase, dict[Step, Phase]] = {
         Step.LOWER: Phase.SETTLING,
         Step.ROLL_BACK: Phase.ROLLING_BACK,
         Step.FINISH: Phase.FINISHED,
-        Step.RETRY: Phase.WATCHING,
+        Step.RETRY: Phase.SETTLING,
         Step.START_OVER: Phase.SETTLING,
     },
     Phase.ROLLING_BACK: {
@@ -90,7 +90,7 @@ TRANSITIONS: dict[Phase, dict[Step, Phase]] = {
     Phase.FINISHED: {
         Step.LOWER: Phase.SETTLING,
         Step.ROLL_BACK: Phase.ROLLING_BACK,
-        Step.RETRY: Phase.FINISHED,
+        Step.RETRY: Phase.SETTLING,
         Step.START_OVER: Phase.SETTLING,
     },
 }

@@ -7,9 +7,10 @@ buckets are always those of the time covered (``span_s`` seconds up to ``newest_
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from itertools import pairwise
 
 
 class Side(StrEnum):
@@ -131,6 +132,37 @@ Reading = Known | NoData | Unread
 
 ReadingKey = tuple[str, Side]
 """(metric name, side)."""
+
+
+def sound(reading: Reading) -> Reading:
+    """Return a reading that can be judged: what is no number, or cannot be true, becomes an error value.
+
+    Every reading passes here, whichever source it comes from.
+    """
+    match reading:
+        case Counts(bad=bad, total=total):
+            return _sound_numbers(reading, (bad, total), impossible=bad < 0 or bad > total * (1 + 1e-9))
+        case Histogram(buckets=buckets, total_value=total_value):
+            counts = [count for _, count in buckets]
+            values = (*counts, total_value or 0.0)
+            falling = any(later < earlier for earlier, later in pairwise(counts))
+            unfit = not counts or len(counts) > MAX_BUCKETS or buckets[-1][0] != math.inf
+            return _sound_numbers(reading, values, impossible=falling or unfit or min(counts) < 0)
+        case Gauge(value=value):
+            return _sound_numbers(reading, (value,), impossible=False)
+        case _:
+            return reading
+
+
+def _sound_numbers(reading: Reading, numbers: Iterable[float], *, impossible: bool) -> Reading:
+    if not all(math.isfinite(number) for number in numbers):
+        return NoData(why=Absence.NOT_A_NUMBER, detail="the source answered NaN or an infinite number")
+    if impossible:
+        return Unread(
+            why=Fault.BAD_ANSWER, detail="the source's numbers cannot be true (negative, or parts above the whole)"
+        )
+    return reading
+
 
 MAX_BUCKETS = 500
 """More bounds than any exporter needs; a larger histogram is refused as a bad answer."""

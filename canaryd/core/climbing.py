@@ -1,0 +1,229 @@
+"""Climbing: promote when nothing stands in the way, otherwise hold and name everything that does.
+
+Promote only if green now and the window is watched and there is enough data and every gate holds. What is unknown is
+in the way like what is bad, and is called by its own name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+from canaryd.core.explain import gate_in_words, rule_in_words, stage_name, unknown_in_words, window_in_words
+from canaryd.core.judge import blinds, events_in
+from canaryd.core.looking import SIDES, Tick, counted_metrics
+from canaryd.core.model import (
+    Action,
+    CheckRole,
+    Decision,
+    Event,
+    EventKind,
+    Outcome,
+    Reason,
+    ReasonCode,
+    RoleCheck,
+    TrafficUnreadable,
+)
+from canaryd.core.moving import change_to, hold, move_to
+from canaryd.core.phases import LATCHED_PHASES, Phase, Step, after
+from canaryd.core.readings import Health, MetricKind, NoData, Side, Unread
+
+Obstacle = Callable[[Tick], Iterator[Reason]]
+
+
+def climb(tick: Tick) -> Decision:
+    """Promote, finish, or hold with every obstacle named, the most urgent first."""
+    obstacles = tuple(reason for obstacle in OBSTACLES for reason in obstacle(tick))
+    if obstacles:
+        return hold(tick, *obstacles)
+    return _finish(tick) if tick.state.stage == tick.policy.last_stage else _promote(tick)
+
+
+def _promote(tick: Tick) -> Decision:
+    assert not isinstance(tick.traffic, TrafficUnreadable)
+    here, target = tick.state.stage, tick.state.stage + 1
+    state = replace(move_to(tick, target, Step.RAISE, None), raised_from=tick.traffic.weight)
+    there = stage_name(tick.policy, target)
+    kind = EventKind.PROMOTED if here else EventKind.STARTED
+    return Decision(
+        action=Action.PROMOTE,
+        state=state,
+        reasons=(Reason(code=ReasonCode.GATES_HOLD, text=_grounds(tick)),),
+        change=change_to(tick, state, tick.policy.weight(target)),
+        events=(Event(kind=kind, text=f"{state.release} goes to {there}: {_grounds(tick)}"),),
+    )
+
+
+def _finish(tick: Tick) -> Decision:
+    state = replace(tick.state, phase=after(tick.state.phase, Step.FINISH))
+    text = f"{state.release} is finished at {stage_name(tick.policy, state.stage)}: {_grounds(tick)}"
+    return Decision(
+        action=Action.FINISH,
+        state=state,
+        reasons=(Reason(code=ReasonCode.GATES_HOLD, text=_grounds(tick)),),
+        events=(Event(kind=EventKind.FINISHED, text=text),),
+    )
+
+
+def _grounds(tick: Tick) -> str:
+    stage = tick.stage
+    if not tick.state.stage:
+        return "the canary is ready to be looked at"
+    if stage.window_s is None:
+        watched = "served and looking well"
+    elif _is_waived(tick):
+        watched = f"{window_in_words(tick.state.watched_s, stage.window_s)}, the rest waived by a person"
+    else:
+        watched = window_in_words(tick.state.watched_s, stage.window_s)
+    gates = len(stage.require)
+    return f"{watched}, {gates} of {gates} gates hold" if gates else watched
+
+
+# ---------------------------------------------------------------- what can stand in the way
+
+
+def _latch(tick: Tick) -> Iterator[Reason]:
+    state = tick.state
+    if state.phase in LATCHED_PHASES:
+        why = state.latch.reason if state.latch else "rolled back"
+        text = f"{state.release} was rolled back and stays so until attempt is raised: {why}"
+        yield Reason(code=ReasonCode.LATCHED, text=text)
+
+
+def _breaches(tick: Tick) -> Iterator[Reason]:
+    for check in tick.checks:
+        if check.role is CheckRole.RULE and check.check.outcome is Outcome.FAIL:
+            yield Reason(code=ReasonCode.BREACH, text=rule_in_words(check))
+
+
+def _health_at_start(tick: Tick) -> Iterator[Reason]:
+    """Before the first raise the canary must be up wherever its health is looked at."""
+    if tick.state.stage:
+        return
+    for metric in tick.policy.metrics.values():
+        reading = tick.readings.get(metric.name, Side.CANARY)
+        if metric.kind is not MetricKind.HEALTH or (isinstance(reading, Health) and reading.up):
+            continue
+        detail = reading.detail if isinstance(reading, (Health, NoData, Unread)) else "no health document"
+        yield Reason(code=ReasonCode.GATE, text=f"{metric.name} is not up on canary: {detail}")
+
+
+def _unknowns(tick: Tick) -> Iterator[Reason]:
+    """What cannot be seen now. A canary without traffic has nothing to show yet: at stage 0 only errors count."""
+    for check in tick.checks:
+        if check.role is CheckRole.GATE_SO_FAR or not blinds(check):
+            continue
+        if check.check.outcome is Outcome.ERROR:
+            yield Reason(code=ReasonCode.ERROR, text=unknown_in_words(check.check))
+        elif tick.state.stage:
+            yield Reason(code=ReasonCode.NO_DATA, text=unknown_in_words(check.check))
+
+
+def _unreadable_at_start(tick: Tick) -> Iterator[Reason]:
+    """Before the first raise every source must answer, whether or not a rule needs it yet."""
+    if tick.state.stage:
+        return
+    for (metric, side), reading in tick.readings.by_key.items():
+        if isinstance(reading, Unread):
+            yield Reason(code=ReasonCode.ERROR, text=f"{metric} cannot be read on {side}: {reading.detail}")
+
+
+def _gates(tick: Tick) -> Iterator[Reason]:
+    """Gates that do not hold, over the stage so far or now; one that is merely unknown now is named above."""
+    failed = [check for check in tick.checks if check.role is not CheckRole.RULE and not _holds(check)]
+    for check in failed:
+        if check.role is CheckRole.GATE_SO_FAR and check.check.outcome is not Outcome.FAIL:
+            code = ReasonCode.NO_DATA if check.check.outcome is Outcome.NO_DATA else ReasonCode.ERROR
+            yield Reason(code=code, text=unknown_in_words(check.check))
+        elif check.check.outcome is Outcome.FAIL:
+            words = gate_in_words(check.check)
+            text = words.replace(" is ", " is now ", 1) if check.role is CheckRole.GATE_NOW else words
+            yield Reason(code=ReasonCode.GATE, text=text)
+
+
+def _holds(check: RoleCheck) -> bool:
+    return check.check.outcome is Outcome.PASS
+
+
+def _too_few(tick: Tick) -> Iterator[Reason]:
+    needed = tick.stage.at_least
+    if not needed:
+        return
+    for side in SIDES:
+        counts = [events_in(tick.state.tally(m, side).reading()) for m in _countable(tick)]
+        served = max(counts, default=0.0)
+        if served < needed:
+            text = f"{served:.0f} of {needed} requests served on {side} in this stage"
+            yield Reason(code=ReasonCode.TOO_FEW, text=text)
+
+
+def _countable(tick: Tick) -> Iterator[str]:
+    kinds = (MetricKind.COUNTS, MetricKind.HISTOGRAM)
+    return (m for m in counted_metrics(tick.policy, tick.state.stage) if tick.policy.metrics[m].kind in kinds)
+
+
+def _window(tick: Tick) -> Iterator[Reason]:
+    """The window must be watched; at the least one look must have been, even where a person waived the rest."""
+    stage, state = tick.stage, tick.state
+    if not state.stage or state.phase is not Phase.WATCHING:
+        return
+    required_s = 0.0 if stage.window_s is None or _is_waived(tick) else stage.window_s
+    if state.watched_s < required_s:
+        yield Reason(code=ReasonCode.WINDOW, text=window_in_words(state.watched_s, required_s))
+    elif not tick.watched or state.watched_s <= 0:
+        yield Reason(code=ReasonCode.WINDOW, text="this look does not count: nothing of the stage was watched yet")
+
+
+def _is_waived(tick: Tick) -> bool:
+    state = tick.state
+    return state.stage in tick.desired.waived and state.stage not in state.spent_waivers
+
+
+def _finished_already(tick: Tick) -> Iterator[Reason]:
+    if tick.state.phase is Phase.FINISHED:
+        yield Reason(code=ReasonCode.FINISHED, text=f"{tick.state.release} is finished and watched without end")
+
+
+def _ceiling(tick: Tick) -> Iterator[Reason]:
+    state, wanted = tick.state, tick.desired.stage
+    if state.stage == tick.policy.last_stage or state.stage < wanted:
+        return
+    if not state.stage:
+        yield Reason(code=ReasonCode.ALL_STABLE, text="the desired state asks for stage 0: all stable")
+    else:
+        text = f"the desired state asks for stage {wanted} and no higher"
+        yield Reason(code=ReasonCode.AT_CEILING, text=text)
+
+
+def _approval(tick: Tick) -> Iterator[Reason]:
+    target = tick.state.stage + 1
+    if target > tick.policy.last_stage or not tick.policy.stages[target - 1].approval:
+        return
+    if target in tick.state.spent_approvals:
+        text = f"the approval of stage {target} was given for something else; take it out and approve again"
+        yield Reason(code=ReasonCode.APPROVAL, text=text)
+    elif target not in tick.desired.approved:
+        name = stage_name(tick.policy, target)
+        yield Reason(code=ReasonCode.APPROVAL, text=f"{name} wants a person's approval")
+
+
+def _paused(tick: Tick) -> Iterator[Reason]:
+    if tick.desired.paused:
+        yield Reason(code=ReasonCode.PAUSED, text="paused by a person")
+
+
+OBSTACLES: tuple[Obstacle, ...] = (
+    _latch,
+    _breaches,
+    _health_at_start,
+    _unknowns,
+    _unreadable_at_start,
+    _paused,
+    _finished_already,
+    _window,
+    _gates,
+    _too_few,
+    _approval,
+    _ceiling,
+)
+"""Most urgent first: the sentence of a hold names them in this order."""

@@ -1,0 +1,219 @@
+"""Four-valued checks: pass, fail, no data, error.
+
+A gate passes when its condition holds; a rule fails when its condition holds. No data and error are neither
+good nor bad: they never promote and never count as a breach. Each sample is judged once: a reading that
+brings no newer point than the last leaves a streak as it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from canaryd.core.conditions import Absolute, Condition, Signal, State, TimesStable, holds
+from canaryd.core.model import Check, CheckRole, Outcome, RoleCheck, Rule, Track
+from canaryd.core.readings import (
+    Absence,
+    Counts,
+    Fault,
+    Gauge,
+    Health,
+    Histogram,
+    NoData,
+    Reading,
+    ReadingKey,
+    Readings,
+    Side,
+    Tally,
+    Unread,
+    add,
+    quantile,
+)
+
+NEW_TRACK = Track()
+
+
+def value_of(signal: Signal, reading: Reading) -> float | NoData | Unread:
+    """Return the signal's number in its base unit (up is 1, down is 0), or why there is none."""
+    match reading:
+        case NoData() | Unread():
+            return reading
+        case Counts():
+            return _count_value(signal, reading)
+        case Histogram():
+            return _histogram_value(signal, reading)
+        case Gauge():
+            return reading.value
+        case Health():
+            return 1.0 if reading.up else 0.0
+
+
+def _count_value(signal: Signal, counts: Counts) -> float | NoData:
+    if signal.stat == "count":
+        return counts.total
+    if counts.total <= 0:
+        return NoData(why=Absence.NO_TRAFFIC, detail="no requests")
+    rate = counts.bad / counts.total
+    return rate if signal.stat == "rate" else 1.0 - rate
+
+
+def _histogram_value(signal: Signal, histogram: Histogram) -> float | NoData | Unread:
+    if signal.stat == "count":
+        return histogram.count
+    if histogram.count <= 0:
+        return NoData(why=Absence.NO_TRAFFIC, detail="no requests")
+    if signal.stat == "mean":
+        if histogram.total_value is None:
+            return Unread(why=Fault.BAD_ANSWER, detail="the source gives no sum, so there is no mean")
+        return histogram.total_value / histogram.count
+    return quantile(histogram, float(signal.stat[1:]) / 100)
+
+
+def events_in(reading: Reading) -> float:
+    """Return how many requests a reading speaks of."""
+    match reading:
+        case Counts():
+            return reading.total
+        case Histogram():
+            return reading.count
+        case _:
+            return 0.0
+
+
+def check_gate(condition: Condition, readings: Readings | Mapping[ReadingKey, Reading]) -> Check:
+    """Judge a gate: PASS when its condition holds."""
+    return _check(condition, _get(readings), when_held=Outcome.PASS, otherwise=Outcome.FAIL)
+
+
+def check_rule(condition: Condition, readings: Readings | Mapping[ReadingKey, Reading]) -> Check:
+    """Judge a rule: FAIL when its condition holds."""
+    return _check(condition, _get(readings), when_held=Outcome.FAIL, otherwise=Outcome.PASS)
+
+
+def _get(readings: Readings | Mapping[ReadingKey, Reading]) -> Readings:
+    return readings if isinstance(readings, Readings) else Readings(readings)
+
+
+def _check(condition: Condition, readings: Readings, *, when_held: Outcome, otherwise: Outcome) -> Check:
+    signal = condition.signal
+    canary = value_of(signal, readings.get(signal.metric, Side.CANARY))
+    stable = value_of(signal, readings.get(signal.metric, Side.STABLE))
+    stable_number = None if isinstance(stable, (NoData, Unread)) else stable
+    if isinstance(canary, (NoData, Unread)):
+        return _unknown(condition, Side.CANARY, canary, stable=stable_number)
+    match condition.limit:
+        case Absolute(value):
+            limit = value
+        case State(up):
+            limit = 1.0 if up else 0.0
+        case TimesStable(factor):
+            if isinstance(stable, (NoData, Unread)):
+                return _unknown(condition, Side.STABLE, stable, canary=canary)
+            limit = factor * stable
+    return Check(
+        condition=condition,
+        outcome=when_held if holds(condition.op, canary, limit) else otherwise,
+        canary=canary,
+        stable=stable_number,
+        limit=limit,
+        detail=_health_detail(readings.get(signal.metric, Side.CANARY)),
+    )
+
+
+def _health_detail(reading: Reading) -> str:
+    return reading.detail if isinstance(reading, Health) else ""
+
+
+def _unknown(
+    condition: Condition,
+    side: Side,
+    cause: NoData | Unread,
+    *,
+    canary: float | None = None,
+    stable: float | None = None,
+) -> Check:
+    return Check(
+        condition=condition,
+        outcome=Outcome.NO_DATA if isinstance(cause, NoData) else Outcome.ERROR,
+        canary=canary,
+        stable=stable,
+        detail=f"{side}: {cause.detail}",
+        absence=cause.why,
+    )
+
+
+def follow(rule: Rule, track: Track, readings: Readings) -> tuple[Track, RoleCheck]:
+    """Judge a rule on one look and return its memory afterwards.
+
+    The streak grows with a breach, ends with a pass, and stays as it is when nothing new is known.
+    """
+    if rule.at_least:
+        return _follow_gathering(rule, track, readings)
+    check = check_rule(rule.when, readings)
+    newest_at = _newest(rule, readings)
+    if newest_at > track.newest_at and _is_known(check):
+        track = Track(streak=_streak_after(track, check), newest_at=newest_at)
+    return track, _rule_check(rule, track, check)
+
+
+def _follow_gathering(rule: Rule, track: Track, readings: Readings) -> tuple[Track, RoleCheck]:
+    """Add looks up until each side that the condition reads has ``at_least`` events; judge them as one."""
+    metric = rule.when.signal.metric
+    canary = add(track.canary, readings.get(metric, Side.CANARY))
+    stable = add(track.stable, readings.get(metric, Side.STABLE))
+    gathered = Track(streak=track.streak, newest_at=track.newest_at, canary=canary, stable=stable)
+    if (unreadable := _unreadable(rule, readings)) is not None:
+        return gathered, _rule_check(rule, gathered, unreadable)
+    sides = (canary, stable) if rule.when.needs_stable else (canary,)
+    events = min(events_in(tally.reading()) for tally in sides)
+    if events < rule.at_least:
+        too_few = NoData(why=Absence.TOO_FEW, detail=f"{events:.0f} of {rule.at_least} requests gathered")
+        return gathered, _rule_check(rule, gathered, _unknown(rule.when, Side.CANARY, too_few))
+    batch = Readings({(metric, Side.CANARY): canary.reading(), (metric, Side.STABLE): stable.reading()})
+    check = check_rule(rule.when, batch)
+    judged = Track(
+        streak=_streak_after(track, check),
+        newest_at=canary.newest_at,
+        canary=Tally(newest_at=canary.newest_at),
+        stable=Tally(newest_at=stable.newest_at),
+    )
+    return judged, _rule_check(rule, judged, check)
+
+
+def _unreadable(rule: Rule, readings: Readings) -> Check | None:
+    """Return the check of a look that cannot be used at all; no traffic is merely nothing to gather."""
+    metric = rule.when.signal.metric
+    for side in (Side.CANARY, Side.STABLE) if rule.when.needs_stable else (Side.CANARY,):
+        reading = readings.get(metric, side)
+        if isinstance(reading, Unread) or (isinstance(reading, NoData) and reading.why is not Absence.NO_TRAFFIC):
+            return _unknown(rule.when, side, reading)
+    return None
+
+
+def _newest(rule: Rule, readings: Readings) -> float:
+    reading = readings.get(rule.when.signal.metric, Side.CANARY)
+    return float("-inf") if isinstance(reading, (NoData, Unread)) else reading.newest_at
+
+
+def _is_known(check: Check) -> bool:
+    return check.outcome is Outcome.PASS or check.outcome is Outcome.FAIL
+
+
+def _streak_after(track: Track, check: Check) -> int:
+    return track.streak + 1 if check.outcome is Outcome.FAIL else 0
+
+
+def _rule_check(rule: Rule, track: Track, check: Check) -> RoleCheck:
+    return RoleCheck(role=CheckRole.RULE, check=check, rule=rule.name, streak=track.streak, streak_needed=rule.streak)
+
+
+def blinds(role_check: RoleCheck) -> bool:
+    """Whether a check's missing numbers make the look blind. Gathering towards ``at_least`` does not."""
+    check = role_check.check
+    if check.outcome is Outcome.ERROR:
+        return True
+    return check.outcome is Outcome.NO_DATA and check.absence != Absence.TOO_FEW
+
+
+def has_fired(role_check: RoleCheck) -> bool:
+    """Whether a rule has been broken often enough in a row."""
+    return role_check.role is CheckRole.RULE and role_check.streak >= role_check.streak_needed

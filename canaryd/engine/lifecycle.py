@@ -1,0 +1,47 @@
+"""The life of the process: signals, readiness, and a watchdog that only a working loop feeds."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Awaitable, Callable
+
+import anyio
+import structlog
+
+from canaryd.engine.sd_notify import ServiceManager
+
+log = structlog.get_logger(__name__)
+
+
+async def run_until_stopped(
+    work: Callable[[], Awaitable[None]], manager: ServiceManager, is_alive: Callable[[], bool]
+) -> None:
+    """Run ``work`` until SIGTERM or SIGINT; a step in flight is finished first, because it is shielded.
+
+    ``is_alive`` says whether every rollout's heartbeat is fresh: only then is the watchdog fed, from the event loop
+    itself, so that a loop that is stuck or a rollout that no longer ticks gets the process restarted.
+    """
+    async with anyio.create_task_group() as group:
+        group.start_soon(_stop_on_signal, group.cancel_scope, manager)
+        group.start_soon(_feed_watchdog, manager, is_alive)
+        await work()
+        group.cancel_scope.cancel()
+
+
+async def _stop_on_signal(scope: anyio.CancelScope, manager: ServiceManager) -> None:
+    with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+        async for number in signals:
+            log.info("process.stopping", signal=signal.Signals(number).name)
+            manager.stopping()
+            scope.cancel()
+            return
+
+
+async def _feed_watchdog(manager: ServiceManager, is_alive: Callable[[], bool]) -> None:
+    every_s = manager.watchdog_interval_s
+    if every_s is None:
+        return
+    while True:
+        if is_alive():
+            manager.watchdog()
+        await anyio.sleep(every_s / 2)

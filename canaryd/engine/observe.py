@@ -1,0 +1,81 @@
+"""One look: the router and every source at once, under one deadline. Failures become values."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import anyio
+import structlog
+
+from canaryd.core.model import Instant, Observation, RolloutState, Traffic, TrafficUnreadable
+from canaryd.core.readings import Fault, Reading, ReadingKey, Readings, Unread, sound
+from canaryd.engine.wiring import Rollout
+from canaryd.errors import RouterUnavailable
+from canaryd.ports import Look, MetricSource, Query
+
+log = structlog.get_logger(__name__)
+
+
+async def observe(rollout: Rollout, state: RolloutState | None, now: Instant) -> Observation:
+    """Look at everything once. Never raises for what the world, or an adapter, does."""
+    readings: dict[ReadingKey, Reading] = {}
+    traffic: list[Traffic | TrafficUnreadable] = []
+    look = look_of(rollout, state, now)
+    async with anyio.create_task_group() as group:
+        group.start_soon(_read_router, rollout, traffic)
+        for name, queries in rollout.queries.items():
+            group.start_soon(_read_source, rollout.sources[name], name, queries, look, readings)
+    in_policy_order = {
+        (query.metric, query.side): readings[query.metric, query.side]
+        for queries in rollout.queries.values()
+        for query in queries
+    }
+    return Observation(traffic=traffic[0], readings=Readings(in_policy_order))
+
+
+def look_of(rollout: Rollout, state: RolloutState | None, now: Instant) -> Look:
+    """Return the circumstances of this look. The stint changes with every change of traffic."""
+    since = (state.opened or state.entered) if state else None
+    age_s = now.seconds_since(since) if since else 0.0
+    return Look(
+        at=now,
+        stint=f"{state.release}#{state.epoch}" if state else "",
+        stint_age_s=age_s,
+        interval_s=rollout.policy.interval_s(age_s),
+        deadline_s=rollout.deadlines.observe_s,
+    )
+
+
+async def _read_router(rollout: Rollout, into: list[Traffic | TrafficUnreadable]) -> None:
+    deadline_s = rollout.deadlines.observe_s
+    try:
+        with anyio.fail_after(deadline_s):
+            into.append(await rollout.router.read())
+    except TimeoutError:
+        into.append(TrafficUnreadable(f"no answer within {deadline_s:g} s"))
+    except RouterUnavailable as error:
+        into.append(TrafficUnreadable(str(error)))
+    except Exception as error:
+        log.exception("router.failed", rollout=rollout.policy.rollout)
+        into.append(TrafficUnreadable(f"the router failed: {type(error).__name__}"))
+
+
+async def _read_source(
+    source: MetricSource,
+    name: str,
+    queries: Sequence[Query],
+    look: Look,
+    into: dict[ReadingKey, Reading],
+) -> None:
+    try:
+        with anyio.fail_after(look.deadline_s):
+            readings = await source.read(queries, look)
+    except TimeoutError:
+        readings = [Unread(why=Fault.TIMEOUT, detail=f"{name} did not answer within {look.deadline_s:g} s")] * len(
+            queries
+        )
+    except Exception as error:
+        log.exception("source.failed", source=name)
+        readings = [Unread(why=Fault.BAD_ANSWER, detail=f"{name} failed: {type(error).__name__}")] * len(queries)
+    for query, reading in zip(queries, readings, strict=True):
+        into[query.metric, query.side] = sound(reading)
