@@ -150,7 +150,7 @@ def _too_few(tick: Tick) -> Iterator[Reason]:
     if not needed:
         return
     for side in SIDES:
-        counts = [events_in(tick.state.tally(m, side).reading()) for m in _countable(tick)]
+        counts = [events_in(tick.state.so_far(m, side)) for m in _countable(tick)]
         served = max(counts, default=0.0)
         if served < needed:
             text = f"{served:.0f} of {needed} requests served on {side} in this stage"
@@ -159,7 +159,7 @@ def _too_few(tick: Tick) -> Iterator[Reason]:
 
 def _countable(tick: Tick) -> Iterator[str]:
     kinds = (MetricKind.COUNTS, MetricKind.HISTOGRAM)
-    return (m for m in counted_metrics(tick.policy, tick.state.stage) if tick.policy.metrics[m].kind in kinds)
+    return (m for m in counted_metrics(tick.stage.require) if tick.policy.metrics[m].kind in kinds)
 
 
 def _window(tick: Tick) -> Iterator[Reason]:

@@ -5,6 +5,8 @@ The text grammar lives in ``config/conditions.py``; here is only what it means.
 
 from __future__ import annotations
 
+import operator
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -84,16 +86,11 @@ class Condition:
         return isinstance(self.limit, TimesStable)
 
 
-def holds(op: Op, value: float, limit: float) -> bool:
-    """Compare as written. NaN never gets here: readings refuse it at the border."""
-    match op:
-        case Op.LT:
-            return value < limit
-        case Op.LE:
-            return value <= limit
-        case Op.GT:
-            return value > limit
-        case Op.GE:
-            return value >= limit
-        case Op.IS:
-            return value == limit
+COMPARISONS: Mapping[Op, Callable[[float, float], bool]] = {
+    Op.LT: operator.lt,
+    Op.LE: operator.le,
+    Op.GT: operator.gt,
+    Op.GE: operator.ge,
+    Op.IS: operator.eq,
+}
+"""What each comparison means. NaN never gets here: readings refuse it at the border."""

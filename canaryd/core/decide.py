@@ -10,7 +10,6 @@ The same input always gives the same output, so that any decision can be replaye
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 
 from canaryd.core.climbing import climb
 from canaryd.core.looking import Tick, look
@@ -61,12 +60,13 @@ def decide(
 
 def _finished(tick: Tick, decision: Decision) -> Decision:
     """Complete a decision with what every decision carries."""
-    state = replace(decision.state, last_look=tick.now)
-    since = state.opened or state.entered or tick.now
+    since = decision.state.opened or decision.state.entered or tick.now
     interval_s = tick.policy.interval_s(tick.now.seconds_since(since))
-    return replace(
-        decision,
-        state=state,
+    return Decision(
+        action=decision.action,
+        state=decision.state,
+        reasons=decision.reasons,
+        change=decision.change,
         checks=tick.checks,
         events=(*tick.events, *decision.events),
         watched=tick.watched,

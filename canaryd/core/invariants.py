@@ -27,7 +27,7 @@ from canaryd.core.model import (
     Traffic,
     TrafficUnreadable,
 )
-from canaryd.core.readings import MAX_BUCKETS
+from canaryd.core.readings import MAX_BUCKETS, Histogram
 
 MAX_REASONS = 2000
 SLACK_S = 1e-6
@@ -194,7 +194,7 @@ def i8_bounded(step: Step) -> str | None:
     rules = max(len(policy.rules_at(stage)) for stage in range(policy.last_stage + 1))
     if len(state.tracks) > rules:
         return f"{len(state.tracks)} tracks for {rules} rules"
-    buckets = (len(tally.histogram.buckets) for tally in state.tallies.values() if tally.histogram)
+    buckets = (len(tally.buckets) for tally in state.tallies.values() if isinstance(tally, Histogram))
     if max(buckets, default=0) > MAX_BUCKETS or len(step.decision.reasons) > MAX_REASONS:
         return "more buckets or reasons than allowed"
     return None

@@ -7,11 +7,10 @@ brings no newer point than the last leaves a streak as it is.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
-from canaryd.core.conditions import Absolute, Condition, Signal, State, TimesStable, holds
+from canaryd.core.conditions import COMPARISONS, Absolute, Condition, Signal, State
 from canaryd.core.model import Check, CheckRole, Outcome, RoleCheck, Rule, Track
 from canaryd.core.readings import (
+    NOTHING_YET,
     Absence,
     Counts,
     Fault,
@@ -20,10 +19,8 @@ from canaryd.core.readings import (
     Histogram,
     NoData,
     Reading,
-    ReadingKey,
     Readings,
     Side,
-    Tally,
     Unread,
     add,
     quantile,
@@ -34,17 +31,15 @@ NEW_TRACK = Track()
 
 def value_of(signal: Signal, reading: Reading) -> float | NoData | Unread:
     """Return the signal's number in its base unit (up is 1, down is 0), or why there is none."""
-    match reading:
-        case NoData() | Unread():
-            return reading
-        case Counts():
-            return _count_value(signal, reading)
-        case Histogram():
-            return _histogram_value(signal, reading)
-        case Gauge():
-            return reading.value
-        case Health():
-            return 1.0 if reading.up else 0.0
+    if isinstance(reading, Counts):
+        return _count_value(signal, reading)
+    if isinstance(reading, Histogram):
+        return _histogram_value(signal, reading)
+    if isinstance(reading, Gauge):
+        return reading.value
+    if isinstance(reading, Health):
+        return float(reading.up)
+    return reading
 
 
 def _count_value(signal: Signal, counts: Counts) -> float | NoData:
@@ -79,48 +74,40 @@ def events_in(reading: Reading) -> float:
             return 0.0
 
 
-def check_gate(condition: Condition, readings: Readings | Mapping[ReadingKey, Reading]) -> Check:
+def check_gate(condition: Condition, readings: Readings) -> Check:
     """Judge a gate: PASS when its condition holds."""
-    return _check(condition, _get(readings), when_held=Outcome.PASS, otherwise=Outcome.FAIL)
+    return _check(condition, readings, Outcome.PASS, Outcome.FAIL)
 
 
-def check_rule(condition: Condition, readings: Readings | Mapping[ReadingKey, Reading]) -> Check:
+def check_rule(condition: Condition, readings: Readings) -> Check:
     """Judge a rule: FAIL when its condition holds."""
-    return _check(condition, _get(readings), when_held=Outcome.FAIL, otherwise=Outcome.PASS)
+    return _check(condition, readings, Outcome.FAIL, Outcome.PASS)
 
 
-def _get(readings: Readings | Mapping[ReadingKey, Reading]) -> Readings:
-    return readings if isinstance(readings, Readings) else Readings(readings)
-
-
-def _check(condition: Condition, readings: Readings, *, when_held: Outcome, otherwise: Outcome) -> Check:
-    signal = condition.signal
-    canary = value_of(signal, readings.get(signal.metric, Side.CANARY))
+def _check(condition: Condition, readings: Readings, when_held: Outcome, otherwise: Outcome) -> Check:
+    signal, wanted = condition.signal, condition.limit
+    reading = readings.get(signal.metric, Side.CANARY)
+    canary = value_of(signal, reading)
     stable = value_of(signal, readings.get(signal.metric, Side.STABLE))
     stable_number = None if isinstance(stable, (NoData, Unread)) else stable
     if isinstance(canary, (NoData, Unread)):
         return _unknown(condition, Side.CANARY, canary, stable=stable_number)
-    match condition.limit:
-        case Absolute(value):
-            limit = value
-        case State(up):
-            limit = 1.0 if up else 0.0
-        case TimesStable(factor):
-            if isinstance(stable, (NoData, Unread)):
-                return _unknown(condition, Side.STABLE, stable, canary=canary)
-            limit = factor * stable
+    if isinstance(wanted, Absolute):
+        limit = wanted.value
+    elif isinstance(wanted, State):
+        limit = float(wanted.up)
+    elif isinstance(stable, (NoData, Unread)):
+        return _unknown(condition, Side.STABLE, stable, canary=canary)
+    else:
+        limit = wanted.factor * stable
     return Check(
         condition=condition,
-        outcome=when_held if holds(condition.op, canary, limit) else otherwise,
+        outcome=when_held if COMPARISONS[condition.op](canary, limit) else otherwise,
         canary=canary,
         stable=stable_number,
         limit=limit,
-        detail=_health_detail(readings.get(signal.metric, Side.CANARY)),
+        detail=reading.detail if isinstance(reading, Health) else "",
     )
-
-
-def _health_detail(reading: Reading) -> str:
-    return reading.detail if isinstance(reading, Health) else ""
 
 
 def _unknown(
@@ -149,34 +136,46 @@ def follow(rule: Rule, track: Track, readings: Readings) -> tuple[Track, RoleChe
     if rule.at_least:
         return _follow_gathering(rule, track, readings)
     check = check_rule(rule.when, readings)
-    newest_at = _newest(rule, readings)
-    if newest_at > track.newest_at and _is_known(check):
-        track = Track(streak=_streak_after(track, check), newest_at=newest_at)
+    reading = readings.get(rule.when.signal.metric, Side.CANARY)
+    if check.absence or isinstance(reading, (NoData, Unread)) or reading.newest_at <= track.newest_at:
+        return track, _rule_check(rule, track, check)
+    track = Track(streak=_streak_after(track, check), newest_at=reading.newest_at)
     return track, _rule_check(rule, track, check)
 
 
 def _follow_gathering(rule: Rule, track: Track, readings: Readings) -> tuple[Track, RoleCheck]:
     """Add looks up until each side that the condition reads has ``at_least`` events; judge them as one."""
-    metric = rule.when.signal.metric
-    canary = add(track.canary, readings.get(metric, Side.CANARY))
-    stable = add(track.stable, readings.get(metric, Side.STABLE))
-    gathered = Track(streak=track.streak, newest_at=track.newest_at, canary=canary, stable=stable)
     if (unreadable := _unreadable(rule, readings)) is not None:
-        return gathered, _rule_check(rule, gathered, unreadable)
-    sides = (canary, stable) if rule.when.needs_stable else (canary,)
-    events = min(events_in(tally.reading()) for tally in sides)
+        return track, _rule_check(rule, track, unreadable)
+    gathered = _gather(rule, track, readings)
+    sides = (gathered.canary, gathered.stable) if rule.when.needs_stable else (gathered.canary,)
+    events = min(events_in(batch or NOTHING_YET) for batch in sides)
     if events < rule.at_least:
         too_few = NoData(why=Absence.TOO_FEW, detail=f"{events:.0f} of {rule.at_least} requests gathered")
         return gathered, _rule_check(rule, gathered, _unknown(rule.when, Side.CANARY, too_few))
-    batch = Readings({(metric, Side.CANARY): canary.reading(), (metric, Side.STABLE): stable.reading()})
-    check = check_rule(rule.when, batch)
-    judged = Track(
-        streak=_streak_after(track, check),
-        newest_at=canary.newest_at,
-        canary=Tally(newest_at=canary.newest_at),
-        stable=Tally(newest_at=stable.newest_at),
-    )
+    check = check_rule(rule.when, _batch(rule, gathered))
+    judged = Track(streak=_streak_after(track, check), newest_at=gathered.newest_at)
     return judged, _rule_check(rule, judged, check)
+
+
+def _gather(rule: Rule, track: Track, readings: Readings) -> Track:
+    metric = rule.when.signal.metric
+    canary, stable = readings.get(metric, Side.CANARY), readings.get(metric, Side.STABLE)
+    if isinstance(canary, (NoData, Unread)) or canary.newest_at <= track.newest_at:
+        return track
+    return Track(
+        streak=track.streak,
+        newest_at=canary.newest_at,
+        canary=add(track.canary, canary),
+        stable=add(track.stable, stable),
+    )
+
+
+def _batch(rule: Rule, track: Track) -> Readings:
+    metric = rule.when.signal.metric
+    return Readings(
+        {(metric, Side.CANARY): track.canary or NOTHING_YET, (metric, Side.STABLE): track.stable or NOTHING_YET}
+    )
 
 
 def _unreadable(rule: Rule, readings: Readings) -> Check | None:
@@ -187,15 +186,6 @@ def _unreadable(rule: Rule, readings: Readings) -> Check | None:
         if isinstance(reading, Unread) or (isinstance(reading, NoData) and reading.why is not Absence.NO_TRAFFIC):
             return _unknown(rule.when, side, reading)
     return None
-
-
-def _newest(rule: Rule, readings: Readings) -> float:
-    reading = readings.get(rule.when.signal.metric, Side.CANARY)
-    return float("-inf") if isinstance(reading, (NoData, Unread)) else reading.newest_at
-
-
-def _is_known(check: Check) -> bool:
-    return check.outcome is Outcome.PASS or check.outcome is Outcome.FAIL
 
 
 def _streak_after(track: Track, check: Check) -> int:

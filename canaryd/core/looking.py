@@ -24,6 +24,7 @@ from canaryd.core.model import (
     Policy,
     RoleCheck,
     RolloutState,
+    Rule,
     Stage,
     Track,
     Traffic,
@@ -31,7 +32,7 @@ from canaryd.core.model import (
 )
 from canaryd.core.phases import OPEN_PHASES, Phase, Step, after
 from canaryd.core.placing import Placed
-from canaryd.core.readings import EMPTY_TALLY, Reading, ReadingKey, Readings, Side, Tally, add
+from canaryd.core.readings import Known, Readings, Side, add
 from canaryd.core.wording import format_duration
 
 MAX_CREDIT_INTERVALS = 1.5
@@ -51,8 +52,6 @@ class Tick:
     readings: Readings
     checks: tuple[RoleCheck, ...]
     watched: bool
-    serves: bool
-    """Whether the router serves the state's stage, settled."""
     events: tuple[Event, ...]
     now: Instant
 
@@ -64,33 +63,34 @@ class Tick:
 
 def look(policy: Policy, desired: Desired, placed: Placed, observation: Observation, now: Instant) -> Tick:
     """Bring the state up to date with one observation and judge every check of its stage."""
-    state, events, traffic = placed.state, placed.events, observation.traffic
-    serves = _serves(policy, state, traffic)
-    state, opened_now, opened = _settle(policy, state, serves=serves, now=now)
-    tracks, rule_checks = _follow_rules(policy, state, observation.readings)
-    gates_now = _gates(_conditions(policy, state), CheckRole.GATE_NOW, observation.readings)
-    clear = not any(blinds(check) for check in (*rule_checks, *gates_now))
-    open_before = serves and state.phase in OPEN_PHASES and not opened_now
-    if open_before:
-        state = replace(state, tallies=_add_up(policy, state, observation.readings))
-    watched = open_before and clear and state.stage > 0
-    state, blind_events = _follow_blindness(policy, state, clear=clear, now=now)
+    traffic, readings = observation.traffic, observation.readings
+    serves = _serves(policy, placed.state, traffic)
+    state, opened = _settle(policy, placed.state, serves=serves, now=now)
+    stage = min(state.stage, policy.last_stage)
+    gates = policy.stages[stage - 1].require if stage else ()
+    tracks, rule_checks = _follow_rules(policy.rules_at(stage), state.tracks, readings)
+    checks_now = (*rule_checks, *_gates(gates, CheckRole.GATE_NOW, readings))
+    clear = not any(blinds(check) for check in checks_now)
+    counts = serves and state.phase in OPEN_PHASES and state.opened is not now
+    watched = counts and clear and stage > 0
+    blind_since, blind = _follow_blindness(policy, state, clear=clear, now=now)
     state = replace(
         state,
         tracks=tracks,
+        tallies=_add_up(gates, state.tallies, readings) if counts else state.tallies,
+        blind_since=blind_since,
         watched_s=state.watched_s + (_credit_s(policy, state, now) if watched else 0.0),
+        last_look=now,
     )
-    so_far = Readings(_so_far(policy, state))
     return Tick(
         policy=policy,
         desired=desired,
         state=state,
         traffic=traffic,
-        readings=observation.readings,
-        checks=(*rule_checks, *gates_now, *_gates(_conditions(policy, state), CheckRole.GATE_SO_FAR, so_far)),
+        readings=readings,
+        checks=(*checks_now, *_gates(gates, CheckRole.GATE_SO_FAR, _so_far(gates, state))),
         watched=watched,
-        serves=serves,
-        events=(*events, *opened, *blind_events),
+        events=(*placed.events, *opened, *blind),
         now=now,
     )
 
@@ -110,63 +110,47 @@ def _serves(policy: Policy, state: RolloutState, traffic: Traffic | TrafficUnrea
 
 def _settle(
     policy: Policy, state: RolloutState, *, serves: bool, now: Instant
-) -> tuple[RolloutState, bool, tuple[Event, ...]]:
+) -> tuple[RolloutState, tuple[Event, ...]]:
     """Note that the router serves what was decided: from now on the stage's window runs."""
     if not serves or state.phase not in (Phase.SETTLING, Phase.ROLLING_BACK):
-        return state, False, ()
+        return state, ()
     phase = after(state.phase, Step.SERVED if state.stage else Step.SERVED_STABLE)
     served = replace(state, phase=phase, opened=now, raised_from=None)
     if phase is not Phase.WATCHING:
-        return served, True, ()
+        return served, ()
     window_s = policy.stages[state.stage - 1].window_s
-    window = format_duration(window_s) if window_s is not None else "no end"
-    text = f"Stage {state.stage} is served; its window of {window} begins"
-    return served, True, (Event(kind=EventKind.WINDOW_OPENED, text=text),)
+    window = f"its window of {format_duration(window_s)} begins" if window_s else "it is watched without end"
+    return served, (Event(kind=EventKind.WINDOW_OPENED, text=f"Stage {state.stage} is served; {window}"),)
 
 
 def _follow_rules(
-    policy: Policy, state: RolloutState, readings: Readings
+    rules: Iterable[Rule], tracks: Mapping[str, Track], readings: Readings
 ) -> tuple[Mapping[str, Track], tuple[RoleCheck, ...]]:
-    tracks: dict[str, Track] = {}
-    checks: list[RoleCheck] = []
-    for rule in policy.rules_at(_stage_within(policy, state)):
-        tracks[rule.name], check = follow(rule, state.tracks.get(rule.name, NEW_TRACK), readings)
-        checks.append(check)
-    return tracks, tuple(checks)
-
-
-def _stage_within(policy: Policy, state: RolloutState) -> int:
-    return min(state.stage, policy.last_stage)
-
-
-def _conditions(policy: Policy, state: RolloutState) -> tuple[Condition, ...]:
-    stage = _stage_within(policy, state)
-    return policy.stages[stage - 1].require if stage else ()
+    followed = [(rule.name, follow(rule, tracks.get(rule.name, NEW_TRACK), readings)) for rule in rules]
+    return {name: track for name, (track, _) in followed}, tuple(check for _, (_, check) in followed)
 
 
 def _gates(conditions: Iterable[Condition], role: CheckRole, readings: Readings) -> tuple[RoleCheck, ...]:
-    return tuple(RoleCheck(role=role, check=check_gate(condition, readings)) for condition in conditions)
+    return tuple([RoleCheck(role=role, check=check_gate(condition, readings)) for condition in conditions])
 
 
-def counted_metrics(policy: Policy, stage: int) -> tuple[str, ...]:
+def counted_metrics(gates: Iterable[Condition]) -> tuple[str, ...]:
     """Return the metrics whose sums over the stage are needed to leave it: those its gates name."""
-    if not stage:
-        return ()
-    return tuple(dict.fromkeys(condition.signal.metric for condition in policy.stages[stage - 1].require))
+    return tuple(dict.fromkeys([gate.signal.metric for gate in gates]))
 
 
-def _add_up(policy: Policy, state: RolloutState, readings: Readings) -> Mapping[str, Tally]:
-    tallies = dict(state.tallies)
-    for metric in counted_metrics(policy, _stage_within(policy, state)):
-        for side in SIDES:
-            key = f"{metric}/{side}"
-            tallies[key] = add(tallies.get(key, EMPTY_TALLY), readings.get(metric, side))
-    return tallies
+def _add_up(
+    gates: Iterable[Condition], tallies: Mapping[str, Known | None], readings: Readings
+) -> Mapping[str, Known | None]:
+    return {
+        key: add(tallies.get(key), readings.get(metric, side))
+        for metric in counted_metrics(gates)
+        for side, key in ((Side.CANARY, f"{metric}/canary"), (Side.STABLE, f"{metric}/stable"))
+    }
 
 
-def _so_far(policy: Policy, state: RolloutState) -> dict[ReadingKey, Reading]:
-    metrics = counted_metrics(policy, _stage_within(policy, state))
-    return {(metric, side): state.tally(metric, side).reading() for metric in metrics for side in SIDES}
+def _so_far(gates: Iterable[Condition], state: RolloutState) -> Readings:
+    return Readings({(metric, side): state.so_far(metric, side) for metric in counted_metrics(gates) for side in SIDES})
 
 
 def _credit_s(policy: Policy, state: RolloutState, now: Instant) -> float:
@@ -181,18 +165,17 @@ def _credit_s(policy: Policy, state: RolloutState, now: Instant) -> float:
 
 def _follow_blindness(
     policy: Policy, state: RolloutState, *, clear: bool, now: Instant
-) -> tuple[RolloutState, tuple[Event, ...]]:
-    """Note since when there are no usable samples, and say so once when it lasts too long."""
+) -> tuple[Instant | None, tuple[Event, ...]]:
+    """Return since when there are no usable samples, and say so once when it lasts too long."""
     if clear or not state.stage:
-        return (replace(state, blind_since=None) if state.blind_since else state), ()
+        return None, ()
     since = state.blind_since or now
-    state = replace(state, blind_since=since)
-    page_after_s = policy.blind.page_after_s
+    blind_s, page_after_s = now.seconds_since(since), policy.blind.page_after_s
     paged = state.last_look is not None and state.last_look.seconds_since(since) >= page_after_s
-    if paged or now.seconds_since(since) < page_after_s:
-        return state, ()
-    text = f"No usable samples for {format_duration(now.seconds_since(since))}; the traffic stays as it is"
-    return state, (Event(kind=EventKind.BLIND, text=text),)
+    if paged or blind_s < page_after_s:
+        return since, ()
+    text = f"No usable samples for {format_duration(blind_s)}; the traffic stays as it is"
+    return since, (Event(kind=EventKind.BLIND, text=text),)
 
 
 def knows_now(checks: Iterable[RoleCheck]) -> bool:

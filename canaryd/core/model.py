@@ -10,10 +10,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import NamedTuple
 
 from canaryd.core.conditions import Condition, Unit
 from canaryd.core.phases import Phase
-from canaryd.core.readings import EMPTY_TALLY, MetricKind, Readings, Side, Tally
+from canaryd.core.readings import NOTHING_YET, Known, MetricKind, Reading, Readings, Side
 
 WEIGHT_TOLERANCE = 0.0005
 """Weights this close are the same: routers go down to 0.1 % steps."""
@@ -235,8 +236,8 @@ class Track:
 
     streak: int = 0
     newest_at: float = float("-inf")
-    canary: Tally = EMPTY_TALLY
-    stable: Tally = EMPTY_TALLY
+    canary: Known | None = None
+    stable: Known | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -262,8 +263,8 @@ class RolloutState:
     watched_s: float = 0.0
     blind_since: Instant | None = None
     last_look: Instant | None = None
-    tallies: Mapping[str, Tally] = field(default_factory=dict)
-    """By ``metric/side``: the stage so far."""
+    tallies: Mapping[str, Known | None] = field(default_factory=dict)
+    """By ``metric/side``: the readings of the stage so far, added up."""
     tracks: Mapping[str, Track] = field(default_factory=dict)
     """By rule name."""
     desired: Desired | None = None
@@ -273,9 +274,9 @@ class RolloutState:
     spent_waivers: frozenset[int] = frozenset()
     """Waivers, likewise."""
 
-    def tally(self, metric: str, side: Side) -> Tally:
-        """Return the stage so far of one metric and side."""
-        return self.tallies.get(f"{metric}/{side}", EMPTY_TALLY)
+    def so_far(self, metric: str, side: Side) -> Reading:
+        """Return the stage so far of one metric and side as one reading."""
+        return self.tallies.get(f"{metric}/{side}") or NOTHING_YET
 
 
 # ---------------------------------------------------------------- decision
@@ -343,9 +344,11 @@ class Outcome(StrEnum):
     ERROR = "error"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Check:
-    """One condition judged. ``canary``, ``stable`` and ``limit`` are in the signal's base unit."""
+class Check(NamedTuple):
+    """One condition judged. ``canary``, ``stable`` and ``limit`` are in the signal's base unit.
+
+    Checks are tuples because a tick makes many of them.
+    """
 
     condition: Condition
     outcome: Outcome
@@ -365,8 +368,7 @@ class CheckRole(StrEnum):
     RULE = "rule"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RoleCheck:
+class RoleCheck(NamedTuple):
     """A check with its role; for rules also the streak after this look and the streak that acts."""
 
     role: CheckRole

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import StrEnum
 from itertools import pairwise
 
@@ -190,56 +190,38 @@ def quantile(histogram: Histogram, q: float) -> float:
     return lower_bound
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Tally:
-    """Readings of one metric and side added up; ``None`` inside means nothing was added yet."""
-
-    counts: Counts | None = None
-    histogram: Histogram | None = None
-    gauge: Gauge | None = None
-    health: Health | None = None
-    newest_at: float = -math.inf
-
-    def reading(self) -> Reading:
-        """Return the sum as one reading over the whole time."""
-        for part in (self.counts, self.histogram, self.gauge, self.health):
-            if part is not None:
-                return part
-        return NoData(why=Absence.WARMING, detail="nothing has been seen in this stage yet")
+NOTHING_YET = NoData(why=Absence.WARMING, detail="nothing has been seen in this stage yet")
 
 
-EMPTY_TALLY = Tally()
-
-
-def add(tally: Tally, reading: Reading) -> Tally:
+def add(so_far: Known | None, reading: Reading) -> Known | None:
     """Add one reading; one that brings no newer point than the last adds nothing (never counted twice).
 
-    Where the time covered overlaps what is already in the tally (a look-back window longer than the
-    interval), counts enter by the share of the time that is new, so that sums stay true on average.
+    Where the time covered overlaps what is already there (a look-back window longer than the interval), counts
+    enter by the share of the time that is new, so that sums stay true on average.
     """
-    if isinstance(reading, (NoData, Unread)) or reading.newest_at <= tally.newest_at:
-        return tally
-    newest_at = reading.newest_at
-    match reading:
-        case Counts():
-            fresh = _fresh_share(reading.span_s, newest_at - tally.newest_at)
-            return replace(tally, newest_at=newest_at, counts=_add_counts(tally.counts, reading, fresh))
-        case Histogram():
-            fresh = _fresh_share(reading.span_s, newest_at - tally.newest_at)
-            return replace(tally, newest_at=newest_at, histogram=_add_histogram(tally.histogram, reading, fresh))
-        case Gauge():
-            return replace(tally, newest_at=newest_at, gauge=_add_gauge(tally.gauge, reading))
-        case Health():
-            return replace(tally, newest_at=newest_at, health=reading)
+    if isinstance(reading, (NoData, Unread)):
+        return so_far
+    if so_far is None:
+        return reading
+    newer_by_s = reading.newest_at - so_far.newest_at
+    return _sum(so_far, reading, newer_by_s) if newer_by_s > 0 else so_far
+
+
+def _sum(so_far: Known, reading: Known, newer_by_s: float) -> Known:
+    if isinstance(reading, Counts) and isinstance(so_far, Counts):
+        return _add_counts(so_far, reading, _fresh_share(reading.span_s, newer_by_s))
+    if isinstance(reading, Histogram) and isinstance(so_far, Histogram):
+        return _add_histogram(so_far, reading, _fresh_share(reading.span_s, newer_by_s))
+    if isinstance(reading, Gauge) and isinstance(so_far, Gauge):
+        return _add_gauge(so_far, reading)
+    return reading
 
 
 def _fresh_share(span_s: float, newer_by_s: float) -> float:
-    return min(1.0, newer_by_s / span_s) if span_s > 0 else 1.0
+    return newer_by_s / span_s if newer_by_s < span_s else 1.0
 
 
-def _add_counts(so_far: Counts | None, new: Counts, fresh: float) -> Counts:
-    if so_far is None:
-        so_far = Counts(bad=0, total=0, span_s=0, newest_at=new.newest_at)
+def _add_counts(so_far: Counts, new: Counts, fresh: float) -> Counts:
     return Counts(
         bad=so_far.bad + fresh * new.bad,
         total=so_far.total + fresh * new.total,
@@ -248,24 +230,19 @@ def _add_counts(so_far: Counts | None, new: Counts, fresh: float) -> Counts:
     )
 
 
-def _add_histogram(so_far: Histogram | None, new: Histogram, fresh: float) -> Histogram:
+def _add_histogram(so_far: Histogram, new: Histogram, fresh: float) -> Histogram:
     """Merge buckets bound by bound; bounds that only one of the two has are dropped."""
-    old = dict(so_far.buckets) if so_far else {bound: 0.0 for bound, _ in new.buckets}
-    old_value = so_far.total_value if so_far else 0.0
-    known_value = old_value is not None and new.total_value is not None
+    old = dict(so_far.buckets)
+    values = (so_far.total_value, new.total_value)
     return Histogram(
-        buckets=tuple((bound, old[bound] + fresh * count) for bound, count in new.buckets if bound in old),
-        total_value=old_value + fresh * new.total_value  # type: ignore[operator]
-        if known_value
-        else None,
-        span_s=(so_far.span_s if so_far else 0.0) + fresh * new.span_s,
+        buckets=tuple([(bound, old[bound] + fresh * count) for bound, count in new.buckets if bound in old]),
+        total_value=None if values[0] is None or values[1] is None else values[0] + fresh * values[1],
+        span_s=so_far.span_s + fresh * new.span_s,
         newest_at=new.newest_at,
     )
 
 
-def _add_gauge(so_far: Gauge | None, new: Gauge) -> Gauge:
-    if so_far is None:
-        return new
+def _add_gauge(so_far: Gauge, new: Gauge) -> Gauge:
     looks = so_far.looks + new.looks
     mean = so_far.value + (new.value - so_far.value) * new.looks / looks
     return Gauge(value=mean, newest_at=new.newest_at, looks=looks)
@@ -279,5 +256,7 @@ class Readings:
 
     def get(self, metric: str, side: Side) -> Reading:
         """Return the reading; one that was never asked for is an error value, not an exception."""
-        absent = Unread(why=Fault.BAD_ANSWER, detail=f"{metric} was not read on {side}")
-        return self.by_key.get((metric, side), absent)
+        reading = self.by_key.get((metric, side))
+        if reading is None:
+            return Unread(why=Fault.BAD_ANSWER, detail=f"{metric} was not read on {side}")
+        return reading

@@ -133,4 +133,3 @@ def _reading(reading: Reading) -> Mapping[str, Json]:
             return {"kind": "health", "up": reading.up, "detail": reading.detail, "version": reading.version}
         case NoData() | Unread():
             return {"kind": "none", "why": reading.why.value, "detail": reading.detail}
-

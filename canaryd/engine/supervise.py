@@ -94,7 +94,7 @@ async def _keep_running(source: RolloutSource, running: _Running | None, clock: 
             log.info("policy.changed", rollout=source.name)
         except CanarydError as error:
             log.error("rollout.failed", rollout=source.name, problem=str(error), again_in_s=backoff_s)  # noqa: TRY400
-        except Exception:  # noqa: BLE001 - whatever one rollout does, the others go on
+        except Exception:
             log.exception("rollout.failed", rollout=source.name, again_in_s=backoff_s)
         else:
             running = None

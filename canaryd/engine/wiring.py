@@ -49,6 +49,9 @@ class Rollout:
 
     async def aclose(self) -> None:
         """Close every adapter, the store last: it holds the lease."""
-        for closing in (*self.sources.values(), self.router, *self.notifiers):
-            await closing.aclose()
+        for source in self.sources.values():
+            await source.aclose()
+        for notifier in self.notifiers:
+            await notifier.aclose()
+        await self.router.aclose()
         await self.store.aclose()
