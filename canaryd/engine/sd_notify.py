@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from typing import Self
 
 import sdnotify  # type: ignore[import-untyped]
 
@@ -16,6 +17,17 @@ class ServiceManager:
 
     def __init__(self) -> None:
         self._notifier = _connected() if os.environ.get("NOTIFY_SOCKET") else None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the socket; what is said afterwards is not heard."""
+        if self._notifier is not None and self._notifier.socket is not None:
+            self._notifier.socket.close()
 
     def ready(self) -> None:
         """Say that start-up is finished."""

@@ -127,6 +127,9 @@ TICK_DURATION = MetricSpec(
     "How long a tick took.",
     buckets=(0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 40),
 )
+SKIPPED_LOOKS = MetricSpec(
+    "canaryd_skipped_looks_total", Kind.COUNTER, "Looks that were due while a tick overran its interval."
+)
 LAST_TICK = MetricSpec("canaryd_last_tick_timestamp_seconds", Kind.GAUGE, "When the last tick ended, as Unix time.")
 INTERVAL = MetricSpec("canaryd_interval_seconds", Kind.GAUGE, "Time from the last tick to the next.")
 SOURCE_ERRORS = MetricSpec(

@@ -49,6 +49,10 @@ class Instruments:
                 self._count_dropped(rollout, spec, dropped)
         self._gauges.replace(rollout, {spec: _bounded(values) for spec, values in gauges.items()})
 
+    def withdraw(self, rollout: str) -> None:
+        """Remove every gauge of a rollout that is no longer run; its counters stay as they are."""
+        self._gauges.replace(rollout, {})
+
     def count(self, spec: MetricSpec, rollout: str, *labels: str, amount: float = 1.0) -> None:
         """Add to a counter; an amount of 0 makes it appear."""
         values = _cut((rollout, *labels))

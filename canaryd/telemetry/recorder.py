@@ -11,7 +11,7 @@ from canaryd.telemetry.instruments import Instruments
 
 
 class MetricsRecorder:
-    """Keeps the metrics of one rollout; call from one thread."""
+    """Keeps the metrics of one rollout: a ``ports.Recorder``. Call it from one thread."""
 
     def __init__(self, policy: Policy, instruments: Instruments) -> None:
         self._policy = policy
@@ -29,6 +29,14 @@ class MetricsRecorder:
         self._count_readings(report)
         if self._is_new_move(report):
             self._count_move(report)
+
+    def failed(self, _problem: str) -> None:
+        """Count a tick that could not be finished; gauges stay as the last finished one left them."""
+        self._instruments.count(catalogue.TICKS, self._policy.rollout, TickOutcome.FAILED)
+
+    def skipped(self, looks: int) -> None:
+        """Count looks that were due while a tick overran its interval."""
+        self._instruments.count(catalogue.SKIPPED_LOOKS, self._policy.rollout, amount=looks)
 
     def _publish_gauges(self, report: TickReport) -> None:
         gauges = dict(gauges_of(self._policy, report))
@@ -76,6 +84,7 @@ class MetricsRecorder:
         rollout, policy = self._policy.rollout, self._policy
         rules = {rule.name for stage in policy.stages for rule in stage.rollback} | {r.name for r in policy.rollback}
         self._instruments.count(catalogue.PROMOTIONS, rollout, amount=0)
+        self._instruments.count(catalogue.SKIPPED_LOOKS, rollout, amount=0)
         for outcome in TickOutcome:
             self._instruments.count(catalogue.TICKS, rollout, outcome, amount=0)
         for code in ReasonCode:

@@ -45,15 +45,24 @@ class Heartbeat:
 
 
 class StatusBoard:
-    """Holds one heartbeat for each rollout; every method may be called from any thread."""
+    """Holds one heartbeat for each rollout: written by the event loop, read from any thread."""
 
     def __init__(self) -> None:
         self._lock = Lock()
         self._heartbeats: dict[str, Heartbeat] = {}
 
     def announce(self, rollout: str, at: Instant, first_look_s: float) -> None:
-        """Expect a rollout to finish its first tick within three times ``first_look_s`` of ``at``."""
-        self._put(Heartbeat(rollout=rollout, at=at, next_look_s=first_look_s))
+        """Expect a rollout to finish its next tick within three times ``first_look_s`` of ``at``.
+
+        One that is announced again, because its policy changed, keeps its document.
+        """
+        known = self._known(rollout) or Heartbeat(rollout=rollout, at=at, next_look_s=first_look_s)
+        self._put(replace(known, at=at, next_look_s=first_look_s))
+
+    def withdraw(self, rollout: str) -> None:
+        """Expect nothing of a rollout any more."""
+        with self._lock:
+            self._heartbeats.pop(rollout, None)
 
     def publish(self, rollout: str, document: Mapping[str, object] | str, at: Instant, next_look_s: float) -> None:
         """Replace a rollout's document (JSON text, or what becomes it) and heartbeat after a finished tick.
@@ -70,7 +79,7 @@ class StatusBoard:
 
     def beat(self, rollout: str, at: Instant, next_look_s: float) -> None:
         """Note a finished tick and keep the document."""
-        known = self._heartbeats.get(rollout)
+        known = self._known(rollout)
         document = known.document if known else b""
         self._put(Heartbeat(rollout=rollout, at=at, next_look_s=next_look_s, ticked=True, document=document))
 
@@ -83,6 +92,10 @@ class StatusBoard:
         """Return every heartbeat by name of its rollout."""
         with self._lock:
             return [self._heartbeats[name] for name in sorted(self._heartbeats)]
+
+    def _known(self, rollout: str) -> Heartbeat | None:
+        with self._lock:
+            return self._heartbeats.get(rollout)
 
     def _put(self, heartbeat: Heartbeat) -> None:
         with self._lock:

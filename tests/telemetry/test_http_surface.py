@@ -101,6 +101,21 @@ def test_one_stuck_rollout_among_several_is_enough_and_is_named(get, board, cloc
     assert [item["rollout"] for item in document(answer)["rollouts"] if not item["alive"]] == ["shop"]
 
 
+def test_a_rollout_whose_policy_changed_gets_new_time_and_keeps_its_document(get, board, clock):
+    board.publish("shop", {"stage": 1}, clock.now(), INTERVAL_S)
+    clock.elapsed = 3 * INTERVAL_S
+    board.announce("shop", clock.now(), INTERVAL_S)
+    assert status(get("/livez")) == status(get("/readyz")) == 200
+    assert document(get("/api/v1/rollouts/shop")) == {"stage": 1}
+
+
+def test_nothing_is_expected_of_a_rollout_that_was_withdrawn(get, board, clock):
+    clock.elapsed = 1000
+    board.withdraw("shop")
+    assert status(get("/livez")) == 200
+    assert status(get("/api/v1/rollouts/shop")) == 404
+
+
 def test_ready_means_that_every_rollout_has_finished_a_tick(get, board, clock):
     board.announce("search", clock.now(), INTERVAL_S)
     board.beat("shop", clock.now(), INTERVAL_S)

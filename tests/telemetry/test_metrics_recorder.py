@@ -234,3 +234,24 @@ def test_a_hold_for_two_grounds_of_one_kind_counts_once(recorder, hold, scrape):
     reasons = tuple(Reason(code=ReasonCode.GATE, text=text) for text in ("errors", "memory"))
     recorder.record(replace(hold, decision=replace(hold.decision, reasons=reasons)))
     assert scrape().value("canaryd_holds_total", reason="gate") == 1
+
+
+def test_a_tick_that_failed_counts_and_leaves_the_rest_as_it_was(recorder, hold, scrape):
+    recorder.record(hold)
+    recorder.failed("an invariant was broken")
+    page = scrape()
+    assert page.value("canaryd_ticks_total", outcome="failed") == 1
+    assert page.value("canaryd_stage") == 1
+
+
+def test_skipped_looks_are_counted(recorder, scrape):
+    assert scrape().value("canaryd_skipped_looks_total") == 0
+    recorder.skipped(3)
+    assert scrape().value("canaryd_skipped_looks_total") == 3
+
+
+def test_a_rollout_that_is_no_longer_run_leaves_no_gauges_behind(recorder, instruments, hold, scrape):
+    recorder.record(hold)
+    instruments.withdraw("shop")
+    assert scrape().samples("canaryd_stage") == []
+    assert scrape().samples("canaryd_build_info") != []
