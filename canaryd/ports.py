@@ -69,6 +69,8 @@ class Query:
     kind: MetricKind
     unit: Unit
     side: Side
+    source: str = ""
+    """The name of the source in the policy."""
     target: Mapping[str, str]
     expressions: Mapping[str, str] = field(default_factory=dict)
     up: Mapping[str, str | int | float | bool | None] = field(default_factory=dict)
@@ -234,6 +236,10 @@ class TickReport:
     desired: Desired
     desired_error: str = ""
     """What is wrong with the desired file now; the last good one is in force."""
+    policy_file: str = ""
+    """The policy's path as the operator gave it: what commands are addressed to."""
+    journal: tuple[JournalLine, ...] = ()
+    """The newest events, newest first."""
 
 
 class Recorder(Protocol):

@@ -102,14 +102,13 @@ def join_phrases(reasons: Sequence[Reason]) -> str:
     return f"{shown}; and {more} more" if more > 0 else shown
 
 
-def next_step_for_person(code: ReasonCode, rollout: str) -> str:
-    """Return the command that lifts a hold, or an empty string where only time or the world can."""
-    commands = {
-        ReasonCode.PAUSED: "canaryd resume",
-        ReasonCode.APPROVAL: "canaryd approve",
-        ReasonCode.LATCHED: "canaryd retry",
-        ReasonCode.AT_CEILING: "canaryd promote",
-        ReasonCode.ALL_STABLE: "canaryd promote",
-    }
-    command = commands.get(code)
-    return f"{command} {rollout}" if command else ""
+NEXT_STEPS = {
+    ReasonCode.PAUSED: "resume",
+    ReasonCode.APPROVAL: "approve",
+    ReasonCode.LATCHED: "retry",
+    ReasonCode.AT_CEILING: "promote",
+    ReasonCode.ALL_STABLE: "promote",
+    ReasonCode.LOWERED_BY_OTHERS: "retry",
+    ReasonCode.FOREIGN_TRAFFIC: "rollback",
+}
+"""The command of ``canaryd`` that lifts a hold. Other holds end by themselves, or outside canaryd."""

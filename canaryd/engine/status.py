@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import TypeAlias
 
 from canaryd.core.conditions import Unit
-from canaryd.core.explain import next_step_for_person
+from canaryd.core.explain import NEXT_STEPS
 from canaryd.core.model import Check, Policy, RoleCheck, Stage, Traffic
 from canaryd.core.readings import Counts, Gauge, Health, Histogram, NoData, Reading, Unread
 from canaryd.ports import TickReport
@@ -45,6 +45,7 @@ def describe(report: TickReport, policy: Policy) -> dict[str, Json]:
         "summary": report.summary,
         "reasons": [{"code": reason.code.value, "text": reason.text} for reason in decision.reasons],
         "next_steps": _next_steps(report),
+        "change": _change(report),
         "watched_s": state.watched_s,
         "window_s": stage.window_s if stage else None,
         "entered_at": state.entered.wall if state.entered else None,
@@ -56,7 +57,10 @@ def describe(report: TickReport, policy: Policy) -> dict[str, Json]:
             {"metric": metric, "side": side.value, **_reading(reading)}
             for (metric, side), reading in report.observation.readings.by_key.items()
         ],
-        "events": [{"kind": event.kind.value, "text": event.text} for event in decision.events],
+        "journal": [
+            {"at": line.at, "kind": line.kind, "text": line.text, "stage": line.stage, "release": line.release}
+            for line in report.journal
+        ],
         "at": report.at.wall,
         "next_look_s": decision.next_look_s,
         "duration_s": report.duration_s,
@@ -82,8 +86,14 @@ def _stage(number: int, stage: Stage) -> Json:
 
 
 def _next_steps(report: TickReport) -> Json:
-    steps = (next_step_for_person(reason.code, report.rollout) for reason in report.decision.reasons)
-    return [step for step in dict.fromkeys(steps) if step]
+    """Return the exact commands with which a person can lift the holds."""
+    verbs = dict.fromkeys(NEXT_STEPS[reason.code] for reason in report.decision.reasons if reason.code in NEXT_STEPS)
+    return [f"canaryd {verb} {report.policy_file}" for verb in verbs]
+
+
+def _change(report: TickReport) -> Json:
+    change = report.decision.change
+    return None if change is None else {"weight": change.weight, "epoch": change.mark.epoch}
 
 
 def _latch(report: TickReport) -> Json:

@@ -13,6 +13,7 @@ Steps 5 and 6 finish even when the process is told to stop.
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import replace
 
 import anyio
@@ -28,9 +29,12 @@ from canaryd.engine.observe import observe
 from canaryd.engine.status import document
 from canaryd.engine.wiring import Rollout
 from canaryd.errors import ChangeRefused, ChangeUnknown, InvariantViolated, OperatorError, StateCorrupt, WorldError
-from canaryd.ports import TickOutcome, TickRecord, TickReport
+from canaryd.ports import JournalLine, TickOutcome, TickRecord, TickReport
 
 log = structlog.get_logger(__name__)
+
+JOURNAL_LINES = 50
+"""How many of the newest events the status document shows; all of them are in the store."""
 
 
 class Ticker:
@@ -41,6 +45,7 @@ class Ticker:
         self._state: RolloutState | None = None
         self._desire = DesireReader(rollout)
         self._told: tuple[Event, ...] = ()
+        self._journal: deque[JournalLine] = deque(maxlen=JOURNAL_LINES)
 
     @property
     def state(self) -> RolloutState | None:
@@ -51,12 +56,16 @@ class Ticker:
         """Take the lease and load the state; a corrupt one was put aside and is rebuilt from the router."""
         try:
             stored = await self._rollout.store.load()
-            self._state = codec.decode(stored) if stored else None
+            self.resume(codec.decode(stored) if stored else None)
         except StateCorrupt as error:
             log.error("state.corrupt", rollout=self._rollout.policy.rollout, problem=str(error))  # noqa: TRY400
-            self._state = None
-        if self._state is not None:
-            self._desire.last_good = self._fitting(self._state.desired)
+            self.resume(None)
+        self._journal.extend(await self._rollout.store.journal(JOURNAL_LINES))
+
+    def resume(self, state: RolloutState | None) -> None:
+        """Go on from a state that was read elsewhere, without taking the lease."""
+        self._state = state
+        self._desire.last_good = self._fitting(state.desired if state else None)
 
     def _fitting(self, desired: Desired | None) -> Desired | None:
         """Return a remembered desired state as far as the present policy has its stages."""
@@ -99,6 +108,17 @@ class Ticker:
             raise InvariantViolated("; ".join(problems))
         return step
 
+    def _note_events(self, step: Step) -> None:
+        for event in step.decision.events:
+            line = JournalLine(
+                at=step.now.wall,
+                kind=event.kind.value,
+                text=event.text,
+                stage=step.after.stage,
+                release=step.after.release,
+            )
+            self._journal.appendleft(line)
+
     def _without_repeats(self, decision: Decision) -> Decision:
         """Drop events that the tick before told in the same words: a repair that is tried again is no news."""
         told, self._told = self._told, decision.events
@@ -107,6 +127,7 @@ class Ticker:
     # ---------------------------------------------------------------- persist and act
 
     async def _carry_out(self, step: Step) -> TickOutcome:
+        self._note_events(step)
         outcome = TickOutcome.NOT_STORED
         with anyio.CancelScope(shield=True):
             stored = await self._persist(step)
@@ -173,6 +194,8 @@ class Ticker:
             duration_s=self._rollout.clock.now().seconds_since(started),
             desired=step.desired,
             desired_error=self._desire.error,
+            policy_file=self._rollout.policy_file,
+            journal=tuple(self._journal),
         )
 
     def _sentence(self, step: Step) -> str:

@@ -34,6 +34,8 @@ class Rollout:
     """Everything one rollout's loop works with."""
 
     policy: Policy
+    policy_file: str
+    """The policy's path as the operator gave it."""
     desired: DesiredSource
     desired_name: str
     """The desired file's name, for messages."""

@@ -20,9 +20,7 @@ class StatusRecorder:
     def record(self, report: TickReport) -> None:
         """Publish a finished tick."""
         self._metrics.record(report)
-        self._board.publish(
-            report.rollout, document(report, self._policy), report.at, report.decision.next_look_s
-        )
+        self._board.publish(report.rollout, document(report, self._policy), report.at, report.decision.next_look_s)
 
     def failed(self, problem: str) -> None:
         """Count a tick that could not be finished: without a heartbeat, /livez turns red."""

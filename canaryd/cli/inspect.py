@@ -1,0 +1,112 @@
+"""Looking without touching: check, plan, status, explain."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from canaryd.cli.exit_codes import Exit
+from canaryd.cli.options import JsonOption, PolicyArgument, StateDirOption
+from canaryd.cli.show import show_json, show_status
+from canaryd.ports import Finding
+
+
+def check(
+    policy: PolicyArgument,
+    *,
+    offline: Annotated[bool, typer.Option("--offline", help="Look at the files alone, without any network.")] = False,
+    state_dir: StateDirOption = None,
+    json: JsonOption = False,
+) -> int:
+    """Check files, sources, router and every query, before anything moves."""
+    import anyio  # noqa: PLC0415
+
+    from canaryd.preflight import check_everything, check_files  # noqa: PLC0415
+
+    settings = _settings(state_dir)
+    findings = check_files(policy, settings) if offline else anyio.run(check_everything, policy, settings)
+    if json:
+        show_json({"ok": all(f.ok for f in findings), "findings": [_as_json(f) for f in findings]})
+    else:
+        _show_findings(findings)
+    return Exit.OK if all(finding.ok for finding in findings) else Exit.USAGE
+
+
+def plan(policy: PolicyArgument, *, state_dir: StateDirOption = None, json: JsonOption = False) -> int:
+    """Say what the next tick would do, and do nothing."""
+    import anyio  # noqa: PLC0415
+
+    from canaryd.one_shot import plan_once  # noqa: PLC0415
+
+    document = anyio.run(plan_once, policy, _settings(state_dir))
+    if json:
+        show_json(document)
+        return Exit.OK
+    change = document["change"]
+    typer.echo(f"The next tick: {document['summary']}")
+    if change is None:
+        typer.echo("The traffic would stay as it is.")
+    else:
+        typer.echo(f"The router would be set to {change['weight']:g} % for the canary (epoch {change['epoch']}).")
+    return Exit.OK
+
+
+def status(policy: PolicyArgument, *, state_dir: StateDirOption = None, json: JsonOption = False) -> int:
+    """Show where the rollout stands, as the daemon saw it last."""
+    from canaryd.one_shot import stored_document  # noqa: PLC0415
+
+    document = stored_document(policy, _settings(state_dir))
+    if document is None:
+        typer.echo(f"canaryd has not run with {policy} yet. Start it: canaryd run {policy}", err=True)
+        return Exit.HELD
+    show_status(document, json=json)
+    return Exit.OK
+
+
+def explain(policy: PolicyArgument, *, state_dir: StateDirOption = None, json: JsonOption = False) -> int:
+    """Say why the rollout is where it is, and what a person can do about it."""
+    from canaryd.one_shot import stored_document  # noqa: PLC0415
+
+    document = stored_document(policy, _settings(state_dir))
+    if document is None:
+        typer.echo(f"canaryd has not run with {policy} yet. Start it: canaryd run {policy}", err=True)
+        return Exit.HELD
+    if json:
+        show_json({key: document[key] for key in ("summary", "reasons", "next_steps", "latch", "checks", "at")})
+        return Exit.OK
+    _show_explanation(document)
+    return Exit.OK
+
+
+def _settings(state_dir: Path | None) -> Any:  # noqa: ANN401 - imported lazily
+    from canaryd.settings import load_settings  # noqa: PLC0415
+
+    return load_settings(**({"state_dir": state_dir} if state_dir else {}))
+
+
+def _as_json(finding: Finding) -> dict[str, object]:
+    return {"ok": finding.ok, "subject": finding.subject, "detail": finding.detail, "remedy": finding.remedy}
+
+
+def _show_findings(findings: Sequence[Finding]) -> None:
+    for finding in findings:
+        sign = "ok  " if finding.ok else "FAIL"
+        typer.echo(f"{sign}  {finding.subject}: {finding.detail}")
+        if finding.remedy and not finding.ok:
+            typer.echo(f"      {finding.remedy}")
+
+
+def _show_explanation(document: Mapping[str, Any]) -> None:
+    typer.echo(document["summary"])
+    for reason in document["reasons"]:
+        typer.echo(f"  - {reason['text']}  [{reason['code']}]")
+    if document["desired_error"]:
+        typer.echo(f"The desired file is not valid, the last good one is in force: {document['desired_error']}")
+    for command in document["next_steps"]:
+        typer.echo(f"A person can lift this: {command}")
+
+
+VERBS = (check, plan, status, explain)
