@@ -77,7 +77,7 @@ def _read_regular(path: Path, at: Location, limit: int) -> bytes:
         if not stat.S_ISREG(status.st_mode):
             kind = _KINDS.get(stat.S_IFMT(status.st_mode), "something else")
             raise InvalidFile(at, "not a regular file", found=kind)
-        with open(descriptor, "rb", closefd=False) as file:  # noqa: PTH123 (an open descriptor, not a path)
+        with open(descriptor, "rb", closefd=False) as file:
             content = file.read(limit + 1)
     finally:
         os.close(descriptor)

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
+from pydantic_core.core_schema import DictSchema
+
 from canaryd.config.border import Border
 from canaryd.config.models import DesiredModel, PolicyModel
 
@@ -20,5 +23,17 @@ def desired_schema() -> dict[str, Any]:
     return _schema(DesiredModel, "canaryd desired state")
 
 
+class _WithClosedMappings(GenerateJsonSchema):
+    """Names that do not follow their pattern are refused, not ignored."""
+
+    def dict_schema(self, schema: DictSchema) -> JsonSchemaValue:
+        described = super().dict_schema(schema)
+        return {**described, "additionalProperties": False} if "patternProperties" in described else described
+
+
 def _schema(model: type[Border], title: str) -> dict[str, Any]:
-    return {"$schema": DRAFT, **model.model_json_schema(by_alias=True), "title": title}
+    return {
+        "$schema": DRAFT,
+        **model.model_json_schema(by_alias=True, schema_generator=_WithClosedMappings),
+        "title": title,
+    }
