@@ -1,0 +1,5 @@
+from canaryd.testing.router_contract import TrafficRouterContract
+
+
+class TestConfigFileRouter(TrafficRouterContract):
+    """On real files; the fixtures are in this folder's conftest."""
