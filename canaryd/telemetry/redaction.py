@@ -16,8 +16,8 @@ from urllib.parse import quote
 HIDDEN = "***"
 MAX_CHARS = 4096
 """Longer values are cut: a log line is not the place for a whole answer of a server."""
-MAX_INPUT_CHARS = 64 * 1024
-"""Only so much of a value is searched; the rest would be cut anyway."""
+MAX_INPUT_CHARS = 4 * MAX_CHARS
+"""Only so much of a value is searched for what looks like a secret; the rest would be cut anyway."""
 MAX_DEPTH = 6
 MAX_ITEMS = 100
 MIN_SECRET_CHARS = 4
@@ -25,13 +25,9 @@ MIN_SECRET_CHARS = 4
 
 SECRET_KEY = re.compile(r"authorization|passw|secret|token|api[-_]?key|cookie|credential", re.IGNORECASE)
 USERINFO = re.compile(r"(?<=://)[^\s/@?#\"']{1,512}(?=@)")
-AUTHORIZATION = re.compile(
-    r"(?i)\b((?:proxy-)?authorization['\"]?\s*[:=]\s*['\"]?)(?:(?:bearer|basic|digest)\s+)?[^\s'\",;]+"
-)
+AUTHORIZATION = re.compile(r"(?i)(authorization['\"]?\s*[:=]\s*['\"]?)(?:(?:bearer|basic|digest)\s+)?[^\s'\",;]+")
 SCHEME = re.compile(r"(?i)\b(bearer|basic)\s+[A-Za-z0-9._~+/=-]{8,}")
-ASSIGNMENT = re.compile(
-    r"(?i)\b([\w-]*(?:passwo?r?d|secret|token|api[-_]?key|signature)['\"]?\s*[=:]\s*['\"]?)[^\s&'\",;]+"
-)
+ASSIGNMENT = re.compile(r"(?i)((?:passwo?r?d|secret|token|api[-_]?key|signature)['\"]?\s*[=:]\s*['\"]?)[^\s&'\",;]+")
 
 _secrets: set[str] = set()  # one for the process, as logging is
 _lock = Lock()
@@ -47,12 +43,11 @@ def register_secret(value: str) -> None:
 
 def redact_text(text: str) -> str:
     """Return the text with every known secret and everything that looks like one replaced."""
-    text = text[:MAX_INPUT_CHARS]
     with _lock:
         longest_first = sorted(_secrets, key=len, reverse=True)
     for secret in longest_first:
         text = text.replace(secret, HIDDEN)
-    text = USERINFO.sub(HIDDEN, text)
+    text = USERINFO.sub(HIDDEN, text[:MAX_INPUT_CHARS])
     text = AUTHORIZATION.sub(rf"\1{HIDDEN}", text)
     text = SCHEME.sub(rf"\1 {HIDDEN}", text)
     return ASSIGNMENT.sub(rf"\1{HIDDEN}", text)

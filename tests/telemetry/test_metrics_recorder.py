@@ -79,6 +79,7 @@ def test_checks_show_value_limit_and_exactly_one_outcome(recorder, hold, scrape)
     page = scrape()
     memory = {"check": "memory < 1.5x stable", "role": "gate_now"}
     assert page.value("canaryd_check_value", side="canary", **memory) == 0.6
+    assert page.value("canaryd_check_value", side="stable", **memory) == 0.5
     assert page.value("canaryd_check_limit", **memory) == 0.75
     assert page.value("canaryd_check_outcome", outcome="pass", **memory) == 1
     assert page.value("canaryd_check_outcome", outcome="fail", check="errors.rate < 1%") == 1

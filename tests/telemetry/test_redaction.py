@@ -35,6 +35,8 @@ def logged(**event):
         "{'password': 'h0neyt0ken'}",
         "api_key=h0neyt0ken api-key: h0neyt0ken X-Api-Key: h0neyt0ken",
         "client_secret=h0neyt0ken",
+        "http_proxy_authorization: h0neyt0ken",
+        "x" * 500 + "token=h0neyt0ken",
         "https://bucket.example/o?X-Goog-Signature=h0neyt0ken",
     ],
 )
@@ -115,6 +117,12 @@ def test_a_secret_across_the_limit_of_what_is_searched_does_not_show():
     assert "h0n" not in text
 
 
+def test_a_secret_longer_than_any_line_does_not_show_its_beginning():
+    key = "h0neyt0ken" * 5_000
+    register_secret(key)
+    assert logged(event=f"loaded {key}")["event"] == f"loaded {HIDDEN}"
+
+
 def test_numbers_stay_numbers_and_become_words_where_json_has_none():
     assert logged(a=1, b=2.5, c=True, d=None, e=float("inf")) == {"a": 1, "b": 2.5, "c": True, "d": None, "e": "inf"}
 
@@ -132,3 +140,12 @@ def test_a_flood_of_items_is_bounded():
 def test_very_short_values_are_not_hidden_because_they_are_in_every_word():
     register_secret("a")
     assert redact_text("a canary") == "a canary"
+
+
+@pytest.mark.timeout(10)
+@pytest.mark.parametrize(
+    "part", ["a-", "token", "secret-", "://", "bearer ", "authorization", "authorization: ", "password=' "]
+)
+def test_hostile_text_costs_no_time(part):
+    for _ in range(20):
+        assert redact_text(part * 1_000_000)
