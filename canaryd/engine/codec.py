@@ -2,30 +2,29 @@
 
 from __future__ import annotations
 
-from functools import cache
-
-from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from canaryd.core.model import RolloutState
 from canaryd.errors import StateCorrupt
 
 
-@cache
-def _adapter() -> TypeAdapter[RolloutState]:
-    return TypeAdapter(
-        RolloutState, config=ConfigDict(extra="forbid", ser_json_inf_nan="constants", allow_inf_nan=True)
-    )
+class _Document(BaseModel):
+    """The state inside an envelope: only a model's configuration reaches the dataclasses below it."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", ser_json_inf_nan="constants")
+
+    state: RolloutState
 
 
 def encode(state: RolloutState) -> str:
     """Return the state as one line of JSON."""
-    return _adapter().dump_json(state).decode()
+    return _Document(state=state).model_dump_json()
 
 
 def decode(text: str) -> RolloutState:
     """Return the state, or raise StateCorrupt naming the first field that is wrong."""
     try:
-        return _adapter().validate_json(text)
+        return _Document.model_validate_json(text).state
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(str(part) for part in first["loc"]) or "document"
