@@ -20,7 +20,7 @@ from canaryd.engine.status import document
 from canaryd.engine.tick import Ticker
 from canaryd.engine.wiring import Rollout
 from canaryd.plugins import Group, load
-from canaryd.ports import TickReport
+from canaryd.ports import Stored, TickReport
 from canaryd.settings import Settings
 
 WARM_UP_S = 2.0
@@ -64,7 +64,7 @@ async def plan_once(path: Path, settings: Settings) -> Mapping[str, Any]:
     ticker = Ticker(rollout)
     try:
         stored = read_stored(file, process)
-        ticker.resume(codec.decode(stored["state"]) if stored else None)
+        ticker.resume(codec.decode(stored.state) if stored and stored.state else None)
         await _warm_up(rollout, ticker)
         return _described(await ticker.plan(), file)
     finally:
@@ -87,18 +87,17 @@ def _described(report: TickReport, file: PolicyFile) -> Mapping[str, Any]:
     return described
 
 
-def read_stored(file: PolicyFile, process: Process) -> Mapping[str, Any] | None:
-    """Return what the daemon stored last (``state`` and ``document`` as text); None when it never ran."""
-    surroundings = surroundings_of(file, process)
+def read_stored(file: PolicyFile, process: Process) -> Stored | None:
+    """Return what the daemon stored last, without its lease; None when it never ran."""
     adapter = load(Group.STORE, file.state)
-    stored: Mapping[str, Any] | None = adapter.peek(file.state.parse(adapter.Options), surroundings)
+    stored: Stored | None = adapter.peek(file.state.parse(adapter.Options), surroundings_of(file, process))
     return stored
 
 
 def stored_document(path: Path, settings: Settings) -> Mapping[str, Any] | None:
     """Return the status document after the daemon's last tick; None when it never made one."""
     stored = read_stored(load_policy(path), Process(settings))
-    if not stored or not stored["document"]:
+    if stored is None or not stored.document:
         return None
-    described: Mapping[str, Any] = json.loads(stored["document"])
+    described: Mapping[str, Any] = json.loads(stored.document)
     return described

@@ -182,8 +182,20 @@ class JournalLine:
     release: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stored:
+    """What a store holds after the last tick, as another process may read it."""
+
+    state: str | None
+    document: str
+
+
 class StateStore(Protocol):
-    """Remembers. Opened for one rollout by one daemon; ``load`` takes the lease."""
+    """Remembers. Opened for one rollout by one daemon; ``load`` takes the lease.
+
+    A store class also has ``peek(options, surroundings) -> Stored | None``: with it ``canaryd status`` reads what
+    the daemon stored last, without its lease and without leaving anything behind.
+    """
 
     async def load(self) -> str | None:
         """Return the encoded state, None if there is none yet.

@@ -25,7 +25,7 @@ def demo(
     speed: Annotated[float, typer.Option(min=0.1, max=4.0, help="How fast the windows pass.")] = 1.0,
     seed: Annotated[int, typer.Option(help="Of the traffic and the services' small faults.")] = 1,
 ) -> int:
-    """Roll out a release before your eyes: two services, a router, real requests and the daemon, all on this machine."""
+    """Roll out a release before your eyes: two services, a router, real requests and the daemon, all on 127.0.0.1."""
     from canaryd.lab.breaking import parse_break  # noqa: PLC0415
     from canaryd.lab.demo import run_demo  # noqa: PLC0415
     from canaryd.lab.demo_files import LAST_STAGE  # noqa: PLC0415

@@ -1,4 +1,4 @@
-"""What people say to a rollout. Every verb edits the desired-state file, keeps its comments, and touches nothing else."""
+"""What people say to a rollout: every verb edits the desired-state file, keeps its comments, and nothing else."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Annotated, Any, Optional
 import typer
 
 from canaryd.cli.exit_codes import Exit
-from canaryd.cli.options import PolicyArgument, StateDirOption
+from canaryd.cli.options import QUIET, PolicyArgument, StateDirOption, settings_for
 from canaryd.errors import OperatorError
 
 DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Show the edit and do not make it.")]
@@ -139,9 +139,8 @@ def _open(policy: Path, state_dir: Path | None) -> _Editing:
     from canaryd.app import read_desired  # noqa: PLC0415
     from canaryd.config.policy import load_policy  # noqa: PLC0415
     from canaryd.one_shot import stored_document  # noqa: PLC0415
-    from canaryd.settings import load_settings  # noqa: PLC0415
 
-    settings = load_settings(**({"state_dir": state_dir} if state_dir else {}))
+    settings = settings_for(state_dir, log_level=QUIET)
     file = load_policy(policy)
     return _Editing(policy, file, read_desired(file), stored_document(policy, settings))
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from canaryd.cli.exit_codes import Exit
-from canaryd.cli.options import JsonOption, PolicyArgument, StateDirOption
+from canaryd.cli.options import QUIET, JsonOption, PolicyArgument, StateDirOption, settings_for
 from canaryd.cli.show import show_json, show_status
 from canaryd.ports import Finding
 
@@ -26,7 +25,7 @@ def check(
 
     from canaryd.preflight import check_everything, check_files  # noqa: PLC0415
 
-    settings = _settings(state_dir)
+    settings = settings_for(state_dir, log_level=QUIET)
     findings = check_files(policy, settings) if offline else anyio.run(check_everything, policy, settings)
     if json:
         show_json({"ok": all(f.ok for f in findings), "findings": [_as_json(f) for f in findings]})
@@ -41,7 +40,7 @@ def plan(policy: PolicyArgument, *, state_dir: StateDirOption = None, json: Json
 
     from canaryd.one_shot import plan_once  # noqa: PLC0415
 
-    document = anyio.run(plan_once, policy, _settings(state_dir))
+    document = anyio.run(plan_once, policy, settings_for(state_dir, log_level=QUIET))
     if json:
         show_json(document)
         return Exit.OK
@@ -58,7 +57,7 @@ def status(policy: PolicyArgument, *, state_dir: StateDirOption = None, json: Js
     """Show where the rollout stands, as the daemon saw it last."""
     from canaryd.one_shot import stored_document  # noqa: PLC0415
 
-    document = stored_document(policy, _settings(state_dir))
+    document = stored_document(policy, settings_for(state_dir, log_level=QUIET))
     if document is None:
         typer.echo(f"canaryd has not run with {policy} yet. Start it: canaryd run {policy}", err=True)
         return Exit.HELD
@@ -70,7 +69,7 @@ def explain(policy: PolicyArgument, *, state_dir: StateDirOption = None, json: J
     """Say why the rollout is where it is, and what a person can do about it."""
     from canaryd.one_shot import stored_document  # noqa: PLC0415
 
-    document = stored_document(policy, _settings(state_dir))
+    document = stored_document(policy, settings_for(state_dir, log_level=QUIET))
     if document is None:
         typer.echo(f"canaryd has not run with {policy} yet. Start it: canaryd run {policy}", err=True)
         return Exit.HELD
@@ -79,12 +78,6 @@ def explain(policy: PolicyArgument, *, state_dir: StateDirOption = None, json: J
         return Exit.OK
     _show_explanation(document)
     return Exit.OK
-
-
-def _settings(state_dir: Path | None) -> Any:  # noqa: ANN401 - imported lazily
-    from canaryd.settings import load_settings  # noqa: PLC0415
-
-    return load_settings(**({"state_dir": state_dir} if state_dir else {}))
 
 
 def _as_json(finding: Finding) -> dict[str, object]:

@@ -5,9 +5,8 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-import click
-import structlog
 import typer
+from typer.exceptions import TyperException
 
 from canaryd import __version__
 from canaryd.cli import demo, edit, files, inspect, run
@@ -17,7 +16,6 @@ from canaryd.errors import CanarydError
 app = typer.Typer(
     name="canaryd",
     help="Move a release through traffic stages, watch it against stable, and take it back when it goes wrong.",
-    no_args_is_help=True,
     add_completion=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
@@ -46,27 +44,24 @@ for family in (run, inspect, edit, files, demo):
 
 def run_command_line(arguments: Sequence[str]) -> int:
     """Run one command and return its exit code; whatever happens, a person gets one line and no traceback."""
+    if not arguments:
+        arguments = ["--help"]
     try:
-        code = app(args=list(arguments), standalone_mode=False)
+        return int(app(args=list(arguments), standalone_mode=False) or 0)
     except CanarydError as error:
         _say(str(error))
         return error.exit_code
-    except click.exceptions.NoArgsIsHelpError as error:
-        typer.echo(error.format_message())
+    except TyperException as error:
+        _say(error.format_message())
         return Exit.USAGE
-    except click.ClickException as error:
-        error.show()
-        return Exit.USAGE
-    except (click.Abort, KeyboardInterrupt):
+    except (typer.Abort, KeyboardInterrupt):
         return Exit.INTERRUPTED
     except BrokenPipeError:
         sys.stderr.close()
         return Exit.OK
     except Exception as error:  # noqa: BLE001 - the last line of defence between a bug and a person
-        structlog.get_logger(__name__).debug("command.failed", exc_info=True)
         _say(f"internal error, a bug in canaryd: {type(error).__name__}: {error}")
         return Exit.FAULT
-    return int(code or 0)
 
 
 def _say(problem: str) -> None:

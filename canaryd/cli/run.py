@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated, Any, Optional
 
 import typer
 
 from canaryd.cli.exit_codes import Exit
-from canaryd.cli.options import JsonOption, PolicyArgument, StateDirOption
+from canaryd.cli.options import JsonOption, PolicyArgument, StateDirOption, settings_for
 
 
 def run(
@@ -24,18 +25,10 @@ def run(
     import anyio  # noqa: PLC0415
 
     from canaryd.app import run_daemon  # noqa: PLC0415
-    from canaryd.settings import load_settings  # noqa: PLC0415
-    from canaryd.telemetry import logging  # noqa: PLC0415
 
-    given = {
-        "state_dir": state_dir,
-        "http_host": http_host,
-        "http_port": http_port,
-        "log_format": log_format,
-        "log_level": log_level,
-    }
-    settings = load_settings(**{name: value for name, value in given.items() if value is not None})
-    logging.configure(settings.log_format, settings.log_level)
+    settings = settings_for(
+        state_dir, http_host=http_host, http_port=http_port, log_format=log_format, log_level=log_level
+    )
     anyio.run(run_daemon, policies, settings)
 
 
@@ -45,11 +38,8 @@ def once(policy: PolicyArgument, *, state_dir: StateDirOption = None, json: Json
 
     from canaryd.cli.show import show_status  # noqa: PLC0415
     from canaryd.one_shot import tick_once  # noqa: PLC0415
-    from canaryd.settings import load_settings  # noqa: PLC0415
-    from canaryd.telemetry import logging  # noqa: PLC0415
 
-    settings = load_settings(**({"state_dir": state_dir} if state_dir else {}))
-    logging.configure(settings.log_format, settings.log_level)
+    settings = settings_for(state_dir)
     document = anyio.run(tick_once, policy, settings)
     show_status(document, json=json)
     return exit_code_of(document)
@@ -59,10 +49,9 @@ ONLY_TIME = frozenset({"window", "settling", "at_ceiling", "all_stable", "finish
 """Reasons to hold that nobody needs to do anything about."""
 
 
-def exit_code_of(document: dict[str, object]) -> Exit:
+def exit_code_of(document: Mapping[str, Any]) -> Exit:
     """Return what a status means to a pipeline."""
     reasons = document["reasons"]
-    assert isinstance(reasons, list)
     if document["latch"] is not None:
         return Exit.ROLLED_BACK
     if document["action"] != "hold" or {reason["code"] for reason in reasons} <= ONLY_TIME:

@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from canaryd.core.explain import gate_in_words, rule_in_words, stage_name, unknown_in_words, window_in_words
 from canaryd.core.judge import blinds, events_in
-from canaryd.core.looking import SIDES, Tick, counted_metrics
+from canaryd.core.looking import Tick
 from canaryd.core.model import (
     Action,
     CheckRole,
@@ -149,17 +149,11 @@ def _too_few(tick: Tick) -> Iterator[Reason]:
     needed = tick.stage.at_least
     if not needed:
         return
-    for side in SIDES:
-        counts = [events_in(tick.state.so_far(m, side)) for m in _countable(tick)]
-        served = max(counts, default=0.0)
+    for side in (Side.CANARY, Side.STABLE):
+        served = max((events_in(tick.state.so_far(metric, side)) for metric in tick.policy.metrics), default=0.0)
         if served < needed:
             text = f"{served:.0f} of {needed} requests served on {side} in this stage"
             yield Reason(code=ReasonCode.TOO_FEW, text=text)
-
-
-def _countable(tick: Tick) -> Iterator[str]:
-    kinds = (MetricKind.COUNTS, MetricKind.HISTOGRAM)
-    return (m for m in counted_metrics(tick.stage.require) if tick.policy.metrics[m].kind in kinds)
 
 
 def _window(tick: Tick) -> Iterator[Reason]:

@@ -7,8 +7,12 @@ brings no newer point than the last leaves a streak as it is.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from functools import cache
+from typing import Any
+
 from canaryd.core.conditions import COMPARISONS, Absolute, Condition, Signal, State
-from canaryd.core.model import Check, CheckRole, Outcome, RoleCheck, Rule, Track
+from canaryd.core.model import Check, CheckRole, Outcome, RoleCheck, RolloutState, Rule, Track
 from canaryd.core.readings import (
     NOTHING_YET,
     Absence,
@@ -29,38 +33,51 @@ from canaryd.core.readings import (
 NEW_TRACK = Track()
 
 
-def value_of(signal: Signal, reading: Reading) -> float | NoData | Unread:
-    """Return the signal's number in its base unit (up is 1, down is 0), or why there is none."""
-    if isinstance(reading, Counts):
-        return _count_value(signal, reading)
-    if isinstance(reading, Histogram):
-        return _histogram_value(signal, reading)
-    if isinstance(reading, Gauge):
-        return reading.value
-    if isinstance(reading, Health):
-        return float(reading.up)
-    return reading
+Value = float | NoData | Unread
+"""A signal's number in its base unit (up is 1, down is 0), or why there is none."""
+
+NO_REQUESTS = NoData(why=Absence.NO_TRAFFIC, detail="no requests")
 
 
-def _count_value(signal: Signal, counts: Counts) -> float | NoData:
-    if signal.stat == "count":
+def value_of(signal: Signal, reading: Reading) -> Value:
+    """Return a signal's value in one reading."""
+    evaluate = EVALUATORS.get(type(reading))
+    return evaluate(signal.stat, reading) if evaluate else reading  # type: ignore[return-value]
+
+
+def _count_value(stat: str, counts: Counts) -> Value:
+    if stat == "count":
         return counts.total
     if counts.total <= 0:
-        return NoData(why=Absence.NO_TRAFFIC, detail="no requests")
+        return NO_REQUESTS
     rate = counts.bad / counts.total
-    return rate if signal.stat == "rate" else 1.0 - rate
+    return rate if stat == "rate" else 1.0 - rate
 
 
-def _histogram_value(signal: Signal, histogram: Histogram) -> float | NoData | Unread:
-    if signal.stat == "count":
+def _histogram_value(stat: str, histogram: Histogram) -> Value:
+    if stat == "count":
         return histogram.count
     if histogram.count <= 0:
-        return NoData(why=Absence.NO_TRAFFIC, detail="no requests")
-    if signal.stat == "mean":
+        return NO_REQUESTS
+    if stat == "mean":
         if histogram.total_value is None:
             return Unread(why=Fault.BAD_ANSWER, detail="the source gives no sum, so there is no mean")
         return histogram.total_value / histogram.count
-    return quantile(histogram, float(signal.stat[1:]) / 100)
+    return quantile(histogram, percentile(stat))
+
+
+@cache
+def percentile(stat: str) -> float:
+    """Return 0.95 for ``p95``."""
+    return float(stat[1:]) / 100
+
+
+EVALUATORS: Mapping[type, Callable[[str, Any], Value]] = {
+    Counts: _count_value,
+    Histogram: _histogram_value,
+    Gauge: lambda _stat, gauge: gauge.value,
+    Health: lambda _stat, health: float(health.up),
+}
 
 
 def events_in(reading: Reading) -> float:
@@ -85,29 +102,28 @@ def check_rule(condition: Condition, readings: Readings) -> Check:
 
 
 def _check(condition: Condition, readings: Readings, when_held: Outcome, otherwise: Outcome) -> Check:
-    signal, wanted = condition.signal, condition.limit
+    signal = condition.signal
     reading = readings.get(signal.metric, Side.CANARY)
     canary = value_of(signal, reading)
-    stable = value_of(signal, readings.get(signal.metric, Side.STABLE))
-    stable_number = None if isinstance(stable, (NoData, Unread)) else stable
+    limit = _limit(condition, readings)
     if isinstance(canary, (NoData, Unread)):
-        return _unknown(condition, Side.CANARY, canary, stable=stable_number)
+        return _unknown(condition, Side.CANARY, canary)
+    if isinstance(limit, (NoData, Unread)):
+        return _unknown(condition, Side.STABLE, limit, canary=canary)
+    held = COMPARISONS[condition.op](canary, limit)
+    detail = reading.detail if isinstance(reading, Health) else ""
+    return Check(condition, when_held if held else otherwise, canary, limit, detail)
+
+
+def _limit(condition: Condition, readings: Readings) -> float | NoData | Unread:
+    """Return the number to compare with; a limit relative to stable is as unknown as stable is."""
+    wanted = condition.limit
     if isinstance(wanted, Absolute):
-        limit = wanted.value
-    elif isinstance(wanted, State):
-        limit = float(wanted.up)
-    elif isinstance(stable, (NoData, Unread)):
-        return _unknown(condition, Side.STABLE, stable, canary=canary)
-    else:
-        limit = wanted.factor * stable
-    return Check(
-        condition=condition,
-        outcome=when_held if COMPARISONS[condition.op](canary, limit) else otherwise,
-        canary=canary,
-        stable=stable_number,
-        limit=limit,
-        detail=reading.detail if isinstance(reading, Health) else "",
-    )
+        return wanted.value
+    if isinstance(wanted, State):
+        return float(wanted.up)
+    stable = value_of(condition.signal, readings.get(condition.signal.metric, Side.STABLE))
+    return stable if isinstance(stable, (NoData, Unread)) else wanted.factor * stable
 
 
 def _unknown(
@@ -116,13 +132,11 @@ def _unknown(
     cause: NoData | Unread,
     *,
     canary: float | None = None,
-    stable: float | None = None,
 ) -> Check:
     return Check(
         condition=condition,
         outcome=Outcome.NO_DATA if isinstance(cause, NoData) else Outcome.ERROR,
         canary=canary,
-        stable=stable,
         detail=f"{side}: {cause.detail}",
         absence=cause.why,
     )
@@ -198,12 +212,21 @@ def _rule_check(rule: Rule, track: Track, check: Check) -> RoleCheck:
 
 def blinds(role_check: RoleCheck) -> bool:
     """Whether a check's missing numbers make the look blind. Gathering towards ``at_least`` does not."""
-    check = role_check.check
-    if check.outcome is Outcome.ERROR:
-        return True
-    return check.outcome is Outcome.NO_DATA and check.absence != Absence.TOO_FEW
+    absence = role_check.check.absence
+    return bool(absence) and absence != Absence.TOO_FEW
 
 
 def has_fired(role_check: RoleCheck) -> bool:
     """Whether a rule has been broken often enough in a row."""
     return role_check.role is CheckRole.RULE and role_check.streak >= role_check.streak_needed
+
+
+def stable_value(role_check: RoleCheck, state: RolloutState, readings: Readings) -> float | None:
+    """Return a check's signal on stable over the same time as on canary; None where it is not known.
+
+    A check itself looks at stable only when its limit does; this is for showing both sides.
+    """
+    signal = role_check.check.condition.signal
+    so_far = role_check.role is CheckRole.GATE_SO_FAR
+    value = value_of(signal, (state.so_far if so_far else readings.get)(signal.metric, Side.STABLE))
+    return None if isinstance(value, (NoData, Unread)) else value

@@ -37,7 +37,6 @@ from canaryd.core.wording import format_duration
 
 MAX_CREDIT_INTERVALS = 1.5
 MAX_GAP_INTERVALS = 3.0
-SIDES = (Side.CANARY, Side.STABLE)
 NO_STAGE = Stage(weight=0.0)
 
 
@@ -66,18 +65,18 @@ def look(policy: Policy, desired: Desired, placed: Placed, observation: Observat
     traffic, readings = observation.traffic, observation.readings
     serves = _serves(policy, placed.state, traffic)
     state, opened = _settle(policy, placed.state, serves=serves, now=now)
-    stage = min(state.stage, policy.last_stage)
-    gates = policy.stages[stage - 1].require if stage else ()
-    tracks, rule_checks = _follow_rules(policy.rules_at(stage), state.tracks, readings)
-    checks_now = (*rule_checks, *_gates(gates, CheckRole.GATE_NOW, readings))
+    number = min(state.stage, policy.last_stage)
+    stage = policy.stages[number - 1] if number else NO_STAGE
+    tracks, rule_checks = _follow_rules(policy.rules_at(number), state.tracks, readings)
+    checks_now = [*rule_checks, *_gates(stage.require, CheckRole.GATE_NOW, readings)]
     clear = not any(blinds(check) for check in checks_now)
     counts = serves and state.phase in OPEN_PHASES and state.opened is not now
-    watched = counts and clear and stage > 0
+    watched = counts and clear and number > 0
     blind_since, blind = _follow_blindness(policy, state, clear=clear, now=now)
     state = replace(
         state,
         tracks=tracks,
-        tallies=_add_up(gates, state.tallies, readings) if counts else state.tallies,
+        tallies=_add_up(stage, state.tallies, readings) if counts else state.tallies,
         blind_since=blind_since,
         watched_s=state.watched_s + (_credit_s(policy, state, now) if watched else 0.0),
         last_look=now,
@@ -88,7 +87,7 @@ def look(policy: Policy, desired: Desired, placed: Placed, observation: Observat
         state=state,
         traffic=traffic,
         readings=readings,
-        checks=(*checks_now, *_gates(gates, CheckRole.GATE_SO_FAR, _so_far(gates, state))),
+        checks=(*checks_now, *_gates(stage.require, CheckRole.GATE_SO_FAR, _so_far(stage, state))),
         watched=watched,
         events=(*placed.events, *opened, *blind),
         now=now,
@@ -125,32 +124,36 @@ def _settle(
 
 def _follow_rules(
     rules: Iterable[Rule], tracks: Mapping[str, Track], readings: Readings
-) -> tuple[Mapping[str, Track], tuple[RoleCheck, ...]]:
-    followed = [(rule.name, follow(rule, tracks.get(rule.name, NEW_TRACK), readings)) for rule in rules]
-    return {name: track for name, (track, _) in followed}, tuple(check for _, (_, check) in followed)
+) -> tuple[Mapping[str, Track], list[RoleCheck]]:
+    followed: dict[str, Track] = {}
+    checks: list[RoleCheck] = []
+    for rule in rules:
+        followed[rule.name], check = follow(rule, tracks.get(rule.name, NEW_TRACK), readings)
+        checks.append(check)
+    return followed, checks
 
 
-def _gates(conditions: Iterable[Condition], role: CheckRole, readings: Readings) -> tuple[RoleCheck, ...]:
-    return tuple([RoleCheck(role=role, check=check_gate(condition, readings)) for condition in conditions])
+def _gates(conditions: Iterable[Condition], role: CheckRole, readings: Readings) -> list[RoleCheck]:
+    return [RoleCheck(role, check_gate(condition, readings)) for condition in conditions]
 
 
-def counted_metrics(gates: Iterable[Condition]) -> tuple[str, ...]:
-    """Return the metrics whose sums over the stage are needed to leave it: those its gates name."""
-    return tuple(dict.fromkeys([gate.signal.metric for gate in gates]))
+def counted_metrics(stage: Stage) -> tuple[tuple[str, Side], ...]:
+    """Return what is added up over a stage: each metric its gates name, on the sides they compare or count."""
+    keys = [(gate.signal.metric, Side.CANARY) for gate in stage.require]
+    keys += [(gate.signal.metric, Side.STABLE) for gate in stage.require if gate.needs_stable or stage.at_least]
+    return tuple(dict.fromkeys(keys))
 
 
-def _add_up(
-    gates: Iterable[Condition], tallies: Mapping[str, Known | None], readings: Readings
-) -> Mapping[str, Known | None]:
-    return {
-        key: add(tallies.get(key), readings.get(metric, side))
-        for metric in counted_metrics(gates)
-        for side, key in ((Side.CANARY, f"{metric}/canary"), (Side.STABLE, f"{metric}/stable"))
-    }
+def _add_up(stage: Stage, tallies: Mapping[str, Known | None], readings: Readings) -> Mapping[str, Known | None]:
+    sums: dict[str, Known | None] = {}
+    for metric, side in counted_metrics(stage):
+        key = f"{metric}/{side}"
+        sums[key] = add(tallies.get(key), readings.get(metric, side))
+    return sums
 
 
-def _so_far(gates: Iterable[Condition], state: RolloutState) -> Readings:
-    return Readings({(metric, side): state.so_far(metric, side) for metric in counted_metrics(gates) for side in SIDES})
+def _so_far(stage: Stage, state: RolloutState) -> Readings:
+    return Readings({(metric, side): state.so_far(metric, side) for metric, side in counted_metrics(stage)})
 
 
 def _credit_s(policy: Policy, state: RolloutState, now: Instant) -> float:

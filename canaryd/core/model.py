@@ -345,7 +345,7 @@ class Outcome(StrEnum):
 
 
 class Check(NamedTuple):
-    """One condition judged. ``canary``, ``stable`` and ``limit`` are in the signal's base unit.
+    """One condition judged. ``canary`` and ``limit`` are in the signal's base unit, None where not known.
 
     Checks are tuples because a tick makes many of them.
     """
@@ -353,7 +353,6 @@ class Check(NamedTuple):
     condition: Condition
     outcome: Outcome
     canary: float | None = None
-    stable: float | None = None
     limit: float | None = None
     detail: str = ""
     absence: str = ""

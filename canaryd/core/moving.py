@@ -209,7 +209,7 @@ def _restore_unknown(tick: Tick, detail: str) -> Decision:
     """Write again what was served last: an unknown weight is never a reason to go higher."""
     expected = tick.policy.weight(tick.state.stage)
     served = expected if tick.state.raised_from is None else min(expected, tick.state.raised_from)
-    text = f"the router's weight is unknown ({detail}); writing {format_weight(served)} again"
+    text = f"the router's weight is unknown ({detail}); writing {format_weight(served)}"
     return _restore(tick, served, Reason(code=ReasonCode.ROUTER_UNKNOWN, text=text))
 
 

@@ -8,7 +8,8 @@ from typing import TypeAlias
 
 from canaryd.core.conditions import Unit
 from canaryd.core.explain import NEXT_STEPS
-from canaryd.core.model import Check, Policy, RoleCheck, Stage, Traffic
+from canaryd.core.judge import stable_value
+from canaryd.core.model import Policy, RoleCheck, Stage, Traffic
 from canaryd.core.readings import Counts, Gauge, Health, Histogram, NoData, Reading, Unread
 from canaryd.ports import TickReport
 
@@ -52,7 +53,7 @@ def describe(report: TickReport, policy: Policy) -> dict[str, Json]:
         "opened_at": state.opened.wall if state.opened else None,
         "blind_since": state.blind_since.wall if state.blind_since else None,
         "latch": _latch(report),
-        "checks": [_check(check) for check in decision.checks],
+        "checks": [_check(check, report) for check in decision.checks],
         "readings": [
             {"metric": metric, "side": side.value, **_reading(reading)}
             for (metric, side), reading in report.observation.readings.by_key.items()
@@ -109,8 +110,8 @@ def _latch(report: TickReport) -> Json:
     }
 
 
-def _check(role_check: RoleCheck) -> Json:
-    check: Check = role_check.check
+def _check(role_check: RoleCheck, report: TickReport) -> Json:
+    check = role_check.check
     return {
         "role": role_check.role.value,
         "condition": check.condition.text,
@@ -118,13 +119,17 @@ def _check(role_check: RoleCheck) -> Json:
         "unit": check.condition.unit.value,
         "outcome": check.outcome.value,
         "canary": _number(check.canary, check.condition.unit),
-        "stable": _number(check.stable, check.condition.unit),
+        "stable": _number(_stable_value(role_check, report), check.condition.unit),
         "limit": _number(check.limit, check.condition.unit),
         "detail": check.detail,
         "rule": role_check.rule,
         "streak": role_check.streak,
         "streak_needed": role_check.streak_needed,
     }
+
+
+def _stable_value(role_check: RoleCheck, report: TickReport) -> float | None:
+    return stable_value(role_check, report.decision.state, report.observation.readings)
 
 
 def _number(value: float | None, unit: Unit) -> Json:

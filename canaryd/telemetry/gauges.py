@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 
 from canaryd.core.conditions import Condition, Signal
-from canaryd.core.judge import value_of
-from canaryd.core.model import Action, Check, Outcome, Policy, ReasonCode, RoleCheck, Traffic
+from canaryd.core.judge import stable_value, value_of
+from canaryd.core.model import Action, Outcome, Policy, ReasonCode, RoleCheck, Traffic
 from canaryd.core.phases import Phase
 from canaryd.core.readings import NoData, Readings, Side, Unread
 from canaryd.ports import TickReport
@@ -115,13 +115,16 @@ def _last_value(signal: Signal, readings: Readings, side: Side) -> float | None:
 
 def _checks(report: TickReport) -> Gauges:
     checks, rollout = report.decision.checks, report.rollout
-    rules = [check for check in checks if check.rule]
+    rules = [item for item in checks if item.rule]
     return {
-        catalogue.CHECK_VALUE: dict(_check_values(rollout, checks)),
-        catalogue.CHECK_LIMIT: {
-            (rollout, str(item.check.condition.signal), item.check.condition.text, item.role): item.check.limit
+        catalogue.CHECK_VALUE: {
+            (*_identity(rollout, item), side): value
             for item in checks
-            if item.check.limit is not None
+            for side, value in _both_sides(item, report)
+            if value is not None
+        },
+        catalogue.CHECK_LIMIT: {
+            _identity(rollout, item): item.check.limit for item in checks if item.check.limit is not None
         },
         catalogue.CHECK_OUTCOME: {
             (rollout, item.check.condition.text, item.role, outcome): float(outcome is item.check.outcome)
@@ -133,16 +136,14 @@ def _checks(report: TickReport) -> Gauges:
     }
 
 
-def _check_values(rollout: str, checks: Iterable[RoleCheck]) -> Iterator[tuple[LabelValues, float]]:
-    for item in checks:
-        for side, value in _sides(item.check):
-            if value is not None:
-                condition = item.check.condition
-                yield (rollout, str(condition.signal), condition.text, item.role, side), value
+def _identity(rollout: str, item: RoleCheck) -> LabelValues:
+    condition = item.check.condition
+    return rollout, str(condition.signal), condition.text, item.role
 
 
-def _sides(check: Check) -> tuple[tuple[Side, float | None], ...]:
-    return (Side.CANARY, check.canary), (Side.STABLE, check.stable)
+def _both_sides(item: RoleCheck, report: TickReport) -> tuple[tuple[Side, float | None], ...]:
+    stable = stable_value(item, report.decision.state, report.observation.readings)
+    return (Side.CANARY, item.check.canary), (Side.STABLE, stable)
 
 
 def _daemon(report: TickReport) -> Gauges:
