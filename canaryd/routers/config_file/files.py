@@ -24,16 +24,20 @@ class NotPlain(OSError):
 def read_bounded(path: Path, max_bytes: int) -> bytes | None:
     """Return a regular file's content, None if it does not exist; raises OSError, also for anything else there."""
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
+        with open(path, "rb", opener=_open_as_it_is) as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                raise NotPlain("it is no regular file")
+            content = file.read(max_bytes + 1)
     except FileNotFoundError:
         return None
-    with os.fdopen(descriptor, "rb") as file:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise NotPlain("it is no regular file")
-        content = file.read(max_bytes + 1)
     if len(content) > max_bytes:
         raise NotPlain(f"it is larger than {max_bytes // 1024} KiB")
     return content
+
+
+def _open_as_it_is(path: str, flags: int) -> int:
+    """Open without following a link, and without waiting for the other end of a pipe."""
+    return os.open(path, flags | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
 
 
 @contextmanager

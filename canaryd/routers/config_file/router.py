@@ -122,7 +122,7 @@ class ConfigFileRouter:
 
     def _replaceable(self, subject: str) -> Finding:
         folder = self._target().parent
-        if os.access(folder, os.W_OK | os.X_OK):
+        if os.access(folder, os.W_OK | os.X_OK, effective_ids=True):
             return Finding(ok=True, subject=subject, detail=f"a change would replace {self._path.name} in {folder}")
         return Finding(
             ok=False,

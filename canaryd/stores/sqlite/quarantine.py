@@ -17,7 +17,7 @@ def put_aside(path: Path) -> Path:
     aside = _aside(path, max(numbers, default=0) + 1)
     for companion in COMPANIONS:  # the database first: a log without its database is never read
         _rename(Path(f"{path}{companion}"), Path(f"{aside}{companion}"))
-    for number in sorted(numbers)[: len(numbers) + 1 - KEPT]:
+    for number in sorted(numbers, reverse=True)[KEPT - 1 :]:
         _delete(_aside(path, number))
     _sync(path.parent)
     return aside

@@ -18,13 +18,14 @@ import structlog
 from pydantic import BaseModel, Field
 
 from canaryd.errors import StateCorrupt, StateUnavailable
-from canaryd.ports import JournalLine, Surroundings, TickRecord
+from canaryd.ports import JournalLine, Stored, Surroundings, TickRecord
 from canaryd.stores.sqlite.database import Damaged, connect, damage_told_apart, transaction
 from canaryd.stores.sqlite.journal import newest_events
 from canaryd.stores.sqlite.lease import Lease
 from canaryd.stores.sqlite.quarantine import put_aside
 from canaryd.stores.sqlite.retention import Retention, prune
 from canaryd.stores.sqlite.rows import stored_state, write_tick
+from canaryd.stores.sqlite.snapshot import read_snapshot
 
 log = structlog.get_logger(__name__)
 
@@ -51,6 +52,15 @@ class SqliteStore:
         self._lease = Lease(Path(f"{self.path}.lock"))
         self._connection: sqlite3.Connection | None = None
         self._one_at_a_time = anyio.CapacityLimiter(1)
+
+    @staticmethod
+    def peek(options: SqliteOptions, surroundings: Surroundings) -> Stored | None:
+        """Return what was stored last, from another process; None when canaryd never ran here."""
+        path = database_path(options, surroundings)
+        if not path.exists():
+            return None
+        snapshot = read_snapshot(path)
+        return Stored(state=snapshot.state, document=snapshot.document)
 
     async def load(self) -> str | None:
         """Take the lease, open and check the database, return the state."""
@@ -79,7 +89,8 @@ class SqliteStore:
             return work()
         except (sqlite3.Error, OSError, Damaged) as error:
             self._disconnect()
-            raise StateUnavailable(f"{self.path}: {error}") from error
+            cause = error.strerror if isinstance(error, OSError) else error
+            raise StateUnavailable(f"{self.path}: {cause}") from error
 
     def _load(self, since: str) -> str | None:
         with self._lease_kept_if_loaded():
