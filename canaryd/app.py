@@ -132,6 +132,8 @@ class PolicySource:
         self._process = process
         self._seen = MISSING
         self._digest = ""
+        self._rollout = path.stem
+        """The rollout's name; the file's until the policy could be read."""
 
     def build(self) -> Rollout:
         """Return the rollout as the file describes it now; raises OperatorError."""
@@ -139,9 +141,20 @@ class PolicySource:
         file = load_policy(self._path)
         self._digest = _content_digest(file)
         rollout = build_rollout(file, self._process)
-        first_look_s = file.policy.interval_s(0.0)
-        self._process.board.announce(file.policy.rollout, self._process.clock.now(), first_look_s)
+        self._rename(file.policy.rollout)
+        self._process.board.announce(self._rollout, self._process.clock.now(), file.policy.interval_s(0.0))
         return rollout
+
+    def _rename(self, name: str) -> None:
+        """Show the rollout under its policy's name, and no longer under an earlier one."""
+        if name != self._rollout:
+            self._process.board.withdraw(self._rollout)
+            self._process.instruments.withdraw(self._rollout)
+        self._rollout = name
+
+    def failed(self, problem: str) -> None:
+        """Show that the rollout does not run until it is tried again."""
+        self._process.board.mark_down(self._rollout, self._process.clock.now(), problem)
 
     def changed(self) -> bool:
         """Whether the file now holds another valid policy; a bad edit is said once and changes nothing."""
@@ -192,7 +205,7 @@ async def run_daemon(paths: Sequence[Path], settings: Settings) -> None:
         await run_until_stopped(
             lambda: supervise(sources, process.clock, manager.ready),
             manager,
-            lambda: all(beat.is_alive(process.clock.now()) for beat in process.board.all()),
+            lambda: process.board.is_alive(process.clock.now()),
         )
     finally:
         surface.stop()

@@ -15,6 +15,9 @@ from canaryd.ports import Look, MetricSource, Query
 
 log = structlog.get_logger(__name__)
 
+SHORTEST_DEADLINE_S = 1.0
+"""A look may last as long as the interval, so that a slow source does not look like a stuck loop, but not less."""
+
 
 async def observe(rollout: Rollout, state: RolloutState | None, now: Instant) -> Observation:
     """Look at everything once. Never raises for what the world, or an adapter, does."""
@@ -22,7 +25,7 @@ async def observe(rollout: Rollout, state: RolloutState | None, now: Instant) ->
     traffic: list[Traffic | TrafficUnreadable] = []
     look = look_of(rollout, state, now)
     async with anyio.create_task_group() as group:
-        group.start_soon(_read_router, rollout, traffic)
+        group.start_soon(_read_router, rollout, look, traffic)
         for name, queries in rollout.queries.items():
             group.start_soon(_read_source, rollout.sources[name], name, queries, look, readings)
     in_policy_order = {
@@ -37,22 +40,22 @@ def look_of(rollout: Rollout, state: RolloutState | None, now: Instant) -> Look:
     """Return the circumstances of this look. The stint changes with every change of traffic."""
     since = (state.opened or state.entered) if state else None
     age_s = now.seconds_since(since) if since else 0.0
+    interval_s = rollout.policy.interval_s(age_s)
     return Look(
         at=now,
         stint=f"{state.release}#{state.epoch}" if state else "",
         stint_age_s=age_s,
-        interval_s=rollout.policy.interval_s(age_s),
-        deadline_s=rollout.deadlines.observe_s,
+        interval_s=interval_s,
+        deadline_s=min(rollout.deadlines.observe_s, max(SHORTEST_DEADLINE_S, interval_s)),
     )
 
 
-async def _read_router(rollout: Rollout, into: list[Traffic | TrafficUnreadable]) -> None:
-    deadline_s = rollout.deadlines.observe_s
+async def _read_router(rollout: Rollout, look: Look, into: list[Traffic | TrafficUnreadable]) -> None:
     try:
-        with anyio.fail_after(deadline_s):
+        with anyio.fail_after(look.deadline_s):
             into.append(await rollout.router.read())
     except TimeoutError:
-        into.append(TrafficUnreadable(f"no answer within {deadline_s:g} s"))
+        into.append(TrafficUnreadable(f"no answer within {look.deadline_s:g} s"))
     except RouterUnavailable as error:
         into.append(TrafficUnreadable(str(error)))
     except Exception as error:

@@ -35,6 +35,10 @@ class RolloutSource(Protocol):
         """Whether the file now holds another valid policy than the one last built."""
         ...
 
+    def failed(self, problem: str) -> None:
+        """Show that the rollout does not run until it is tried again."""
+        ...
+
 
 @dataclass(slots=True)
 class _Running:
@@ -56,6 +60,7 @@ async def supervise(sources: Sequence[RolloutSource], clock: Clock, on_ready: Ca
             started.append((source, await _start(source)))
         except CanarydError as error:
             log.error("rollout.not_started", rollout=source.name, problem=str(error))  # noqa: TRY400
+            source.failed(str(error))
             errors.append(error)
             started.append((source, None))
     if len(errors) == len(sources):

@@ -14,7 +14,7 @@ from threading import Lock
 from canaryd.core.model import Instant
 
 INTERVALS_TO_LIVE = 3
-MIN_LIFE_S = 10.0
+MIN_LIFE_S = 3.0
 """With very short intervals a slow source or disk is not yet a stuck loop: nobody should restart for it."""
 MAX_DOCUMENT_BYTES = 1024 * 1024
 """A larger document is not shown; the history is in the store, not here."""
@@ -29,6 +29,8 @@ class Heartbeat:
     next_look_s: float
     ticked: bool = False
     document: bytes = b""
+    down: str = ""
+    """Why the rollout does not run and is waiting to be tried again; empty while it runs."""
 
     def age_s(self, now: Instant) -> float:
         """Return seconds since the last finished tick, or since the rollout was announced."""
@@ -40,8 +42,17 @@ class Heartbeat:
         return max(MIN_LIFE_S, INTERVALS_TO_LIVE * self.next_look_s)
 
     def is_alive(self, now: Instant) -> bool:
-        """Tell whether the next tick is not overdue by far."""
-        return self.age_s(now) < self.life_s
+        """Tell whether the rollout runs and its next tick is not overdue by far."""
+        return not self.down and self.age_s(now) < self.life_s
+
+    def is_stuck(self, now: Instant) -> bool:
+        """Tell whether the rollout runs and yet makes no ticks: a restart of the process may help."""
+        return not self.down and not self.is_alive(now)
+
+    @property
+    def is_ready(self) -> bool:
+        """Tell whether the rollout runs and has finished a tick."""
+        return self.ticked and not self.down
 
 
 class StatusBoard:
@@ -57,7 +68,22 @@ class StatusBoard:
         One that is announced again, because its policy changed, keeps its document.
         """
         known = self._known(rollout) or Heartbeat(rollout=rollout, at=at, next_look_s=first_look_s)
-        self._put(replace(known, at=at, next_look_s=first_look_s))
+        self._put(replace(known, at=at, next_look_s=first_look_s, down=""))
+
+    def mark_down(self, rollout: str, at: Instant, problem: str) -> None:
+        """Note that a rollout could not be started, or ended with an error, and is tried again later."""
+        known = self._known(rollout) or Heartbeat(rollout=rollout, at=at, next_look_s=0.0)
+        self._put(replace(known, down=problem))
+
+    def is_alive(self, now: Instant) -> bool:
+        """Tell whether the process does its work: none of its rollouts is stuck, and at least one runs.
+
+        A rollout that is down is no reason to restart the ones beside it.
+        """
+        heartbeats = self.all()
+        if any(beat.is_stuck(now) for beat in heartbeats):
+            return False
+        return not heartbeats or any(beat.is_alive(now) for beat in heartbeats)
 
     def withdraw(self, rollout: str) -> None:
         """Expect nothing of a rollout any more."""

@@ -106,11 +106,11 @@ class WebApplication:
     def _livez(self) -> Page:
         now = self._clock.now()
         states = [_liveness(heartbeat, now) for heartbeat in self._board.all()]
-        alive = all(state["alive"] for state in states)
+        alive = self._board.is_alive(now)
         return _json(_ok_or_unavailable(alive), {"alive": alive, "rollouts": states})
 
     def _readyz(self) -> Page:
-        waiting = [heartbeat.rollout for heartbeat in self._board.all() if not heartbeat.ticked]
+        waiting = [heartbeat.rollout for heartbeat in self._board.all() if not heartbeat.is_ready]
         return _json(_ok_or_unavailable(not waiting), {"ready": not waiting, "waiting_for": waiting})
 
     def _list(self) -> Page:
@@ -142,6 +142,7 @@ def _liveness(heartbeat: Heartbeat, now: Instant) -> dict[str, object]:
         "rollout": heartbeat.rollout,
         "alive": heartbeat.is_alive(now),
         "ticked": heartbeat.ticked,
+        "down": heartbeat.down,
         "age_s": round(heartbeat.age_s(now), 3),
         "limit_s": heartbeat.life_s,
     }

@@ -73,7 +73,7 @@ def test_a_rollout_is_alive_until_its_tick_is_three_intervals_late(get, board, c
     answer = get("/livez")
     assert status(answer) == 503
     assert document(answer)["rollouts"] == [
-        {"rollout": "shop", "alive": False, "ticked": True, "age_s": 90.0, "limit_s": 90.0}
+        {"rollout": "shop", "alive": False, "ticked": True, "down": "", "age_s": 90.0, "limit_s": 90.0}
     ]
 
 
@@ -348,3 +348,16 @@ def test_requests_leave_no_trace_on_standard_error(get, capfd, caplog):
         get("/nowhere")
     assert capfd.readouterr().err == ""
     assert caplog.records == []
+
+
+def test_a_rollout_that_is_down_is_no_reason_to_restart_the_one_beside_it(board, clock, get):
+    board.publish("shop", {}, clock.now(), 30.0)
+    board.mark_down("till", clock.now(), "till.yaml: there is no such file")
+    assert status(get("/livez")) == 200
+    assert status(get("/readyz")) == 503
+    assert document(get("/readyz"))["waiting_for"] == ["till"]
+
+
+def test_a_process_in_which_no_rollout_runs_is_not_alive(board, clock, get):
+    board.mark_down("shop", clock.now(), "shop.yaml: there is no such file")
+    assert status(get("/livez")) == 503
