@@ -125,7 +125,10 @@ def _mismatch(document: object, path: str, wanted: object) -> str:
         return str(error)
     if found == wanted and isinstance(found, bool) == isinstance(wanted, bool):
         return ""
-    return f"{path} is {_words(found) if found is not None else 'missing'}, not {_words(wanted)}"
+    if found is None:
+        return f"{path} is missing, not {_words(wanted)}"
+    as_text = "the text " if isinstance(found, str) and not isinstance(wanted, str) else ""
+    return f"{path} is {as_text}{_words(found)}, not {_words(wanted)}"
 
 
 def _words(value: object) -> str:

@@ -76,7 +76,7 @@ def read(question: Question, answers: Answers, moment: Moment) -> Reading:
     if isinstance(newest_at, (NoData, Unread)):
         return newest_at
     if not decisive:
-        return _nothing(question.decisive)
+        return _nothing(question.decisive, _hint(question, moment))
     match question.query.kind:
         case MetricKind.COUNTS:
             return _counts(question, answers, moment, newest_at)
@@ -168,5 +168,11 @@ def _number(expression: str, answers: Answers) -> float | _Missing:
     return found[0].value if math.isfinite(found[0].value) else series.not_a_number()
 
 
-def _nothing(expression: str) -> NoData:
-    return NoData(why=Absence.NO_SERIES, detail=f"the query returned nothing: {printable(expression)}")
+def _nothing(expression: str, hint: str = "") -> NoData:
+    return NoData(why=Absence.NO_SERIES, detail=f"the query returned nothing: {printable(expression)}{hint}")
+
+
+def _hint(question: Question, moment: Moment) -> str:
+    if not selectors(question.decisive) or question.query.kind is MetricKind.GAUGE:
+        return ""
+    return f" although its series have points: are there two of them within {moment.window_s:g} s?"

@@ -127,7 +127,7 @@ def _tokens(expression: str) -> Iterator[_Token]:
 def _selectors(tokens: list[_Token]) -> Iterator[str]:
     end: _Token = ("end", "")
     name, labels_expected, inside_labels = "", False, False
-    for (kind, text), following in zip(tokens, [*tokens[1:], end], strict=True):
+    for (kind, text), following in zip(tokens, [*tokens[1:], end], strict=False):
         if inside_labels:
             inside_labels = text != ")"
         elif kind == "matchers":
