@@ -171,8 +171,11 @@ def _wrong_value(detail: ErrorDetails, document: Document, place: Path) -> Inval
     found = shown(detail["input"])
     if detail["type"] in _COUNTED:
         found = str(detail["ctx"]["actual_length"] or len(detail["input"]))
+    expected = _expected(detail)
+    if expected == "text" and isinstance(detail["input"], (int, float)):
+        expected = "text, in quotes"
     problem = f"the key {printable(key)} has a wrong value" if key else "this is not what the file should hold"
-    return InvalidFile(document.at(place), problem, found=found, expected=_expected(detail))
+    return InvalidFile(document.at(place), problem, found=found, expected=expected)
 
 
 def _expected(detail: ErrorDetails) -> str:

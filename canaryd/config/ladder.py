@@ -12,7 +12,10 @@ from canaryd.config.misfit import Misfit, printable
 from canaryd.config.models import MAX_RULES, IntervalModel, RuleModel, StageModel
 from canaryd.core.conditions import Condition
 from canaryd.core.model import IntervalStep, Metric, Rule, Stage
+from canaryd.core.readings import MetricKind
 from canaryd.core.wording import format_duration
+
+COUNTING_KINDS = (MetricKind.COUNTS, MetricKind.HISTOGRAM)
 
 Metrics = Mapping[str, Metric]
 
@@ -58,6 +61,7 @@ def _is_higher(weight: float, below: float) -> None:
 
 def _stage(model: StageModel, number: int, metrics: Metrics, problems: Problems) -> Stage:
     path: Path = ("stages", number - 1)
+    problems.attempt((*path, "at_least"), _is_counted, model, metrics)
     return Stage(
         weight=model.weight,
         window_s=model.window,
@@ -66,6 +70,12 @@ def _stage(model: StageModel, number: int, metrics: Metrics, problems: Problems)
         approval=model.approval is not None,
         rollback=build_rules(model.rollback, (*path, "rollback"), metrics, number - 1, problems, at_stage=number),
     )
+
+
+def _is_counted(stage: StageModel, metrics: Metrics) -> None:
+    """A stage that waits for requests which nobody counts would never be left."""
+    if stage.at_least is not None and not any(metric.kind in COUNTING_KINDS for metric in metrics.values()):
+        raise Misfit("no metric counts requests", expected="a metric with bad and total, or with histogram")
 
 
 def _conditions(texts: Sequence[str], path: Path, metrics: Metrics, problems: Problems) -> tuple[Condition, ...]:
@@ -91,6 +101,7 @@ def build_rules(
         problems.attempt((*path, index, "to"), _is_reachable, model.to, highest)
         when = problems.attempt((*path, index, "when"), parse_condition, model.when, metrics)
         if when is not None:
+            problems.attempt((*path, index, "at_least"), _can_gather, model, metrics[when.signal.metric])
             rules.append(_rule(model, when, at_stage))
     return tuple(rules)
 
@@ -103,6 +114,12 @@ def _rule(model: RuleModel, when: Condition, at_stage: int) -> Rule:
 def _rule_name(model: RuleModel, at_stage: int) -> str:
     where = f" at stage {at_stage}" if at_stage else ""
     return model.name or " ".join(model.when.split()) + where
+
+
+def _can_gather(model: RuleModel, metric: Metric) -> None:
+    """A rule that waits for requests which its metric never counts would never be judged."""
+    if model.at_least is not None and metric.kind not in COUNTING_KINDS:
+        raise Misfit(f"{metric.name} counts no requests to gather", expected="no at_least, or a metric that counts")
 
 
 def _is_reachable(to: object, highest: int) -> None:

@@ -48,7 +48,7 @@ def test_only_release_and_stage_are_needed() -> None:
 MISTAKES = [
     ("stage: 1\n", "1:1: the key release is missing"),
     ("release: a\n", "1:1: the key stage is missing"),
-    ("release: 1.10\nstage: 1\n", "1:10: the key release has a wrong value; found the number 1.1; expected text"),
+    ("release: 1.10\nstage: 1\n", "1:10: the key release has a wrong value; found the number 1.1; expected text, in"),
     ("release:\nstage: 1\n", "1:1: the key release has a wrong value; found nothing; expected text"),
     ("release: ''\nstage: 1\n", "1:10: not a release; found nothing; expected 1 to 200 printable characters"),
     ("release: a b\nstage: 1\n", "1:10: not a release; found a b; expected 1 to 200 printable"),

@@ -35,7 +35,7 @@ MISTAKES = [
     ('latency.mean < 0.9x stable', 'latency.mean < ▸0x stable',
      'the factor must be over 0; found 0x stable; expected such as 0.9x stable'),
     ('[errors.rate < 1.5%,', '[▸7,',
-     'the key require has a wrong value; found the number 7; expected text'),
+     'the key require has a wrong value; found the number 7; expected text, in quotes'),
     ('require: [latency.mean < 0.9x stable]', 'require: ▸latency.mean < 0.9x stable',
      'the key require has a wrong value; found the text "latency.mean < 0.9x stable"; expected a list'),
     ('weight: 10', 'weight: ▸5',
@@ -68,6 +68,8 @@ MISTAKES = [
      'not a duration; found 1:30; expected a duration such as 30s, 15m, 24h or 1h30m'),
     ('approval: required', 'approval: ▸yes',
      'the key approval has a wrong value; found the text "yes"; expected required'),
+    ('memory > 85%, for: 2', 'memory > 85%, at_least: ▸20 requests',
+     'memory counts no requests to gather; expected no at_least, or a metric that counts'),
     ('500 requests', '▸500.5',
      'not a count; found the number 500.5; expected a whole number such as 500 or 500 requests'),
     ('500 requests', '▸0',
@@ -181,6 +183,12 @@ def test_a_section_that_is_left_out_is_missed_at_the_top(policy_text: str) -> No
 def test_a_file_of_another_shape_is_refused(content: str, found: str) -> None:
     problem = "this is not what the file should hold"
     assert refusal(content) == f"ion-api.yaml:1:1: {problem}; found {found}; expected a mapping"
+
+
+def test_a_stage_cannot_wait_for_requests_that_nobody_counts() -> None:
+    text = "rollout: r\ndesired: d\nstable: {}\ncanary: {}\nrouter: {type: x}\nsources: {s: {type: y}}\n"
+    text += "metrics: {m: {source: s, value: v}}\nstages: [{weight: 5, at_least: 10}]\n"
+    assert refusal(text).startswith("ion-api.yaml:8:32: no metric counts requests")
 
 
 def test_of_several_mistakes_the_first_by_line_is_told(policy_text: str) -> None:
