@@ -33,6 +33,11 @@ class Page:
     headers: dict[str, str] = field(default_factory=dict)
 
 
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 64  # a source opens ten connections at once
+
+
 class WebServer:
     """Answers by path; a page may be a function of the request. ``hang`` keeps clients waiting until the end."""
 
@@ -41,8 +46,7 @@ class WebServer:
         self.requests: list[Request] = []
         self.hang = False
         self.released = threading.Event()
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
-        self._server.daemon_threads = True
+        self._server = _Server(("127.0.0.1", 0), self._handler())
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01})
         self._thread.start()
 

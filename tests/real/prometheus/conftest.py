@@ -69,6 +69,12 @@ class PrometheusServer:
         headers = {"content-encoding": "snappy", "content-type": "application/x-protobuf"}
         self._client.post(f"{self.url}/api/v1/write", content=body, headers=headers).raise_for_status()
 
+    def grow(self, name: str, per_s: float, *, until: float, step_s: float = 10, **labels: str) -> None:
+        """Store ten minutes of a counter that grows evenly, from zero."""
+        count = int(600 / step_s)
+        samples = [(until - step_s * (count - n), per_s * step_s * n) for n in range(count + 1)]
+        self.write(name, samples, **labels)
+
     def ask(self, expression: str, at: float) -> list[dict]:
         form = {"query": expression, "time": f"{at:.3f}"}
         return self._client.post(f"{self.url}/api/v1/query", data=form).raise_for_status().json()["data"]["result"]
@@ -239,3 +245,33 @@ def query(service: str) -> Callable[..., Query]:
         return Query(metric=f"a_{kind}", kind=kind, unit=Unit.NUMBER, side=side, target=target, expressions=expressions)
 
     return build
+
+
+@pytest.fixture
+def counts(query: Callable[..., Query]) -> Query:
+    bad = 'sum(increase(requests_total{service="$service",code=~"5.."}[$window]))'
+    return query(MetricKind.COUNTS, bad=bad, total='sum(increase(requests_total{service="$service"}[$window]))')
+
+
+@pytest.fixture
+def latency(query: Callable[..., Query]) -> Query:
+    buckets = 'sum by (le) (increase(seconds_bucket{service="$service"}[$window]))'
+    return query(MetricKind.HISTOGRAM, histogram=buckets, sum='sum(increase(seconds_sum{service="$service"}[$window]))')
+
+
+@pytest.fixture
+def confidence(query: Callable[..., Query]) -> Query:
+    return query(MetricKind.GAUGE, value='avg(confidence{service="$service"})')
+
+
+@pytest.fixture
+def source(opened: Callable[..., PrometheusSource], prometheus: PrometheusServer) -> PrometheusSource:
+    return opened(prometheus.url)
+
+
+@pytest.fixture
+def read_one(source: PrometheusSource, look_now: Callable[..., Look]):
+    async def read(query: Query, **look: float):
+        return (await source.read([query], look_now(**look)))[0]
+
+    return read
