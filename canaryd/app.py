@@ -198,12 +198,17 @@ async def run_daemon(paths: Sequence[Path], settings: Settings) -> None:
         settings.http_port,
         allowed_hosts=settings.http_allowed_hosts,
     )
-    surface.start()
-    host, port = surface.address
-    log.info("daemon.started", version=__version__, policies=[path.name for path in paths], http=f"{host}:{port}")
+
+    def ready() -> None:
+        """Show and tell only once the leases are held: a second daemon must fail for that reason."""
+        surface.start()
+        host, port = surface.address
+        log.info("daemon.started", version=__version__, policies=[path.name for path in paths], http=f"{host}:{port}")
+        manager.ready()
+
     try:
         await run_until_stopped(
-            lambda: supervise(sources, process.clock, manager.ready),
+            lambda: supervise(sources, process.clock, ready),
             manager,
             lambda: process.board.is_alive(process.clock.now()),
         )

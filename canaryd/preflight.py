@@ -9,9 +9,9 @@ import anyio
 
 from canaryd.app import Process, build_rollout, desired_path, read_desired
 from canaryd.config.policy import load_policy
+from canaryd.core.explain import format_weight
 from canaryd.core.model import TrafficUnreadable
 from canaryd.core.readings import Absence, Health, NoData, Reading, Side, Unread
-from canaryd.core.explain import format_weight
 from canaryd.engine.observe import observe
 from canaryd.engine.wiring import Rollout
 from canaryd.ports import Finding

@@ -9,8 +9,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
-from canaryd.core.explain import gate_in_words, rule_in_words, stage_name, unknown_in_words, window_in_words
-from canaryd.core.judge import blinds, events_in
+from canaryd.core.explain import (
+    gate_in_words,
+    listed_once,
+    rule_in_words,
+    stage_name,
+    unknown_in_words,
+    window_in_words,
+)
+from canaryd.core.judge import events_in, is_blind, is_error
 from canaryd.core.looking import Tick
 from canaryd.core.model import (
     Action,
@@ -21,7 +28,6 @@ from canaryd.core.model import (
     Outcome,
     Reason,
     ReasonCode,
-    RoleCheck,
     TrafficUnreadable,
 )
 from canaryd.core.moving import change_to, hold, move_to
@@ -110,13 +116,14 @@ def _health_at_start(tick: Tick) -> Iterator[Reason]:
 
 def _unknowns(tick: Tick) -> Iterator[Reason]:
     """What cannot be seen now. A canary without traffic has nothing to show yet: at stage 0 only errors count."""
-    for check in tick.checks:
-        if check.role is CheckRole.GATE_SO_FAR or not blinds(check):
+    signals: dict[tuple[ReasonCode, str], list[str]] = {}
+    for role, check, *_ in tick.checks:
+        if role is CheckRole.GATE_SO_FAR or not is_blind(check) or (not tick.state.stage and not is_error(check)):
             continue
-        if check.check.outcome is Outcome.ERROR:
-            yield Reason(code=ReasonCode.ERROR, text=unknown_in_words(check.check))
-        elif tick.state.stage:
-            yield Reason(code=ReasonCode.NO_DATA, text=unknown_in_words(check.check))
+        code = ReasonCode.ERROR if is_error(check) else ReasonCode.NO_DATA
+        signals.setdefault((code, check.detail), []).append(str(check.condition.signal))
+    for (code, detail), names in signals.items():
+        yield Reason(code=code, text=f"{listed_once(names)} not known: {detail}")
 
 
 def _unreadable_at_start(tick: Tick) -> Iterator[Reason]:
@@ -129,20 +136,19 @@ def _unreadable_at_start(tick: Tick) -> Iterator[Reason]:
 
 
 def _gates(tick: Tick) -> Iterator[Reason]:
-    """Gates that do not hold, over the stage so far or now; one that is merely unknown now is named above."""
-    failed = [check for check in tick.checks if check.role is not CheckRole.RULE and not _holds(check)]
-    for check in failed:
-        if check.role is CheckRole.GATE_SO_FAR and check.check.outcome is not Outcome.FAIL:
-            code = ReasonCode.NO_DATA if check.check.outcome is Outcome.NO_DATA else ReasonCode.ERROR
-            yield Reason(code=code, text=unknown_in_words(check.check))
-        elif check.check.outcome is Outcome.FAIL:
-            words = gate_in_words(check.check)
-            text = words.replace(" is ", " is now ", 1) if check.role is CheckRole.GATE_NOW else words
+    """Gates that do not hold, over the stage so far or now. What is unknown now was named above.
+
+    A stage so far that is unknown was never watched, and then the window is in the way.
+    """
+    for role, check, *_ in tick.checks:
+        if role is CheckRole.RULE or check.outcome is Outcome.PASS:
+            continue
+        if check.outcome is Outcome.FAIL:
+            words = gate_in_words(check)
+            text = words.replace(" is ", " is now ", 1) if role is CheckRole.GATE_NOW else words
             yield Reason(code=ReasonCode.GATE, text=text)
-
-
-def _holds(check: RoleCheck) -> bool:
-    return check.check.outcome is Outcome.PASS
+        elif tick.watched:
+            yield Reason(code=ReasonCode.NO_DATA, text=unknown_in_words(check))
 
 
 def _too_few(tick: Tick) -> Iterator[Reason]:

@@ -18,8 +18,10 @@ MAX_PHRASES = 4
 
 
 def stage_name(policy: Policy, stage: int) -> str:
-    """Return ``stage 2 (10 %)``, or ``stable`` for stage 0."""
-    return f"stage {stage} ({format_weight(policy.weight(stage))})" if stage else "stable"
+    """Return ``stage 2 (10 %)``, or ``stable`` for stage 0; a stage of an older policy has no weight here."""
+    if not stage:
+        return "stable"
+    return f"stage {stage} ({format_weight(policy.weight(stage))})" if stage <= policy.last_stage else f"stage {stage}"
 
 
 def format_weight(weight: float | None) -> str:
@@ -67,6 +69,14 @@ def seen_in_words(check: Check) -> str:
 def unknown_in_words(check: Check) -> str:
     """Return why a signal is not known: ``errors.rate is not known: canary: no requests``."""
     return f"{check.condition.signal} is not known: {check.detail}"
+
+
+def listed_once(names: Sequence[str]) -> str:
+    """Return ``errors.rate is`` or ``errors.rate and latency.p95 are``, each name once."""
+    once = list(dict.fromkeys(names))
+    if len(once) == 1:
+        return f"{once[0]} is"
+    return f"{', '.join(once[:-1])} and {once[-1]} are"
 
 
 def window_in_words(watched_s: float, window_s: float) -> str:

@@ -210,10 +210,19 @@ def _rule_check(rule: Rule, track: Track, check: Check) -> RoleCheck:
     return RoleCheck(role=CheckRole.RULE, check=check, rule=rule.name, streak=track.streak, streak_needed=rule.streak)
 
 
-def blinds(role_check: RoleCheck) -> bool:
+def is_error(check: Check) -> bool:
+    """Whether the source could not be asked."""
+    return check.outcome is Outcome.ERROR
+
+
+def is_blind(check: Check) -> bool:
     """Whether a check's missing numbers make the look blind. Gathering towards ``at_least`` does not."""
-    absence = role_check.check.absence
-    return bool(absence) and absence != Absence.TOO_FEW
+    return bool(check.absence) and check.absence != Absence.TOO_FEW
+
+
+def blinds(role_check: RoleCheck) -> bool:
+    """Whether a check with its role makes the look blind."""
+    return is_blind(role_check.check)
 
 
 def has_fired(role_check: RoleCheck) -> bool:

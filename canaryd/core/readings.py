@@ -7,7 +7,7 @@ buckets are always those of the time covered (``span_s`` seconds up to ``newest_
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from itertools import pairwise
@@ -134,36 +134,56 @@ ReadingKey = tuple[str, Side]
 """(metric name, side)."""
 
 
+LARGEST = 1e18
+"""No count, size or time is larger; below it the sums of a stage stay finite."""
+MAX_WORDS = 500
+"""Characters of a source's own words that are kept."""
+
+
 def sound(reading: Reading) -> Reading:
     """Return a reading that can be judged: what is no number, or cannot be true, becomes an error value.
 
     Every reading passes here, whichever source it comes from.
     """
-    match reading:
-        case Counts(bad=bad, total=total):
-            return _sound_numbers(reading, (bad, total), impossible=bad < 0 or bad > total * (1 + 1e-9))
-        case Histogram(buckets=buckets, total_value=total_value):
-            counts = [count for _, count in buckets]
-            values = (*counts, total_value or 0.0)
-            falling = any(later < earlier for earlier, later in pairwise(counts))
-            unfit = not counts or len(counts) > MAX_BUCKETS or buckets[-1][0] != math.inf
-            return _sound_numbers(reading, values, impossible=falling or unfit or min(counts) < 0)
-        case Gauge(value=value):
-            return _sound_numbers(reading, (value,), impossible=False)
-        case _:
-            return reading
-
-
-def _sound_numbers(reading: Reading, numbers: Iterable[float], *, impossible: bool) -> Reading:
+    if isinstance(reading, (NoData, Unread)):
+        return reading
+    numbers = _numbers(reading)
     if not all(math.isfinite(number) for number in numbers):
         return NoData(why=Absence.NOT_A_NUMBER, detail="the source answered NaN or an infinite number")
-    if impossible:
-        return Unread(
-            why=Fault.BAD_ANSWER, detail="the source's numbers cannot be true (negative, or parts above the whole)"
-        )
+    if max(map(abs, numbers)) > LARGEST or not _is_possible(reading):
+        detail = "numbers that cannot be true: negative, too large, or parts above the whole"
+        return Unread(why=Fault.BAD_ANSWER, detail=detail)
     return reading
 
 
+def _numbers(reading: Known) -> Sequence[float]:
+    match reading:
+        case Counts():
+            return (reading.bad, reading.total, reading.span_s, reading.newest_at)
+        case Histogram():
+            counts = [count for _, count in reading.buckets]
+            return (*counts, reading.total_value or 0.0, reading.span_s, reading.newest_at)
+        case Gauge():
+            return (reading.value, reading.newest_at)
+        case Health():
+            return (reading.newest_at,)
+
+
+def _is_possible(reading: Known) -> bool:
+    match reading:
+        case Counts():
+            return 0 <= reading.bad <= reading.total * (1 + 1e-9)
+        case Histogram():
+            bounds, counts = [bound for bound, _ in reading.buckets], [count for _, count in reading.buckets]
+            rising = all(one < other for one, other in pairwise(bounds))
+            growing = all(one <= other for one, other in pairwise(counts))
+            return 0 < len(bounds) <= MAX_BUCKETS and rising and growing and bounds[-1] == math.inf and counts[0] >= 0
+        case _:
+            return True
+
+
+LARGEST = 1e18
+"""Sums and products of numbers up to here stay finite."""
 MAX_BUCKETS = 500
 """More bounds than any exporter needs; a larger histogram is refused as a bad answer."""
 
@@ -231,11 +251,14 @@ def _add_counts(so_far: Counts, new: Counts, fresh: float) -> Counts:
 
 
 def _add_histogram(so_far: Histogram, new: Histogram, fresh: float) -> Histogram:
-    """Merge buckets bound by bound; bounds that only one of the two has are dropped."""
+    """Merge the bounds that both have; with no finite one in common the new histogram takes the place of the old."""
     old = dict(so_far.buckets)
+    merged = tuple([(bound, old[bound] + fresh * count) for bound, count in new.buckets if bound in old])
+    if len(merged) < 2:
+        return new
     values = (so_far.total_value, new.total_value)
     return Histogram(
-        buckets=tuple([(bound, old[bound] + fresh * count) for bound, count in new.buckets if bound in old]),
+        buckets=merged,
         total_value=None if values[0] is None or values[1] is None else values[0] + fresh * values[1],
         span_s=so_far.span_s + fresh * new.span_s,
         newest_at=new.newest_at,

@@ -9,6 +9,7 @@ import anyio
 import structlog
 
 from canaryd.engine.sd_notify import ServiceManager
+from canaryd.errors import CanarydError
 
 log = structlog.get_logger(__name__)
 
@@ -21,11 +22,17 @@ async def run_until_stopped(
     ``is_alive`` says whether every rollout's heartbeat is fresh: only then is the watchdog fed, from the event loop
     itself, so that a loop that is stuck or a rollout that no longer ticks gets the process restarted.
     """
+    failure: CanarydError | None = None
     async with anyio.create_task_group() as group:
         group.start_soon(_stop_on_signal, group.cancel_scope, manager)
         group.start_soon(_feed_watchdog, manager, is_alive)
-        await work()
+        try:
+            await work()
+        except CanarydError as error:  # raised outside the group, which would wrap it
+            failure = error
         group.cancel_scope.cancel()
+    if failure is not None:
+        raise failure
 
 
 async def _stop_on_signal(scope: anyio.CancelScope, manager: ServiceManager) -> None:

@@ -65,7 +65,13 @@ async def supervise(sources: Sequence[RolloutSource], clock: Clock, on_ready: Ca
             started.append((source, None))
     if len(errors) == len(sources):
         raise errors[0] if errors else OperatorError("no policy was given")
-    on_ready()
+    try:
+        on_ready()
+    except CanarydError:
+        for _, running in started:
+            if running is not None:
+                await _close(running.rollout)
+        raise
     async with anyio.create_task_group() as group:
         for source, running in started:
             group.start_soon(_keep_running, source, running, clock)

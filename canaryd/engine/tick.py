@@ -29,7 +29,7 @@ from canaryd.engine.observe import observe
 from canaryd.engine.status import document
 from canaryd.engine.wiring import Rollout
 from canaryd.errors import ChangeRefused, ChangeUnknown, InvariantViolated, OperatorError, StateCorrupt, WorldError
-from canaryd.ports import JournalLine, TickOutcome, TickRecord, TickReport
+from canaryd.ports import JournalLine, Notifier, TickOutcome, TickRecord, TickReport
 
 log = structlog.get_logger(__name__)
 
@@ -45,6 +45,7 @@ class Ticker:
         self._state: RolloutState | None = None
         self._desire = DesireReader(rollout)
         self._told: tuple[Event, ...] = ()
+        self._logged_codes: list[str] = []
         self._journal: deque[JournalLine] = deque(maxlen=JOURNAL_LINES)
 
     @property
@@ -178,10 +179,18 @@ class Ticker:
         report = self._report(step, outcome, started)
         self._rollout.recorder.record(report)
         self._log(report)
-        for notifier in self._rollout.notifiers if report.decision.events else ():
-            with anyio.move_on_after(self._rollout.deadlines.notify_s):
-                await notifier.notify(report)
+        if report.decision.events:
+            for notifier in self._rollout.notifiers:
+                await self._notify(notifier, report)
         return report
+
+    async def _notify(self, notifier: Notifier, report: TickReport) -> None:
+        """Tell people, within a deadline; whatever goes wrong there changes nothing here."""
+        try:
+            with anyio.fail_after(self._rollout.deadlines.notify_s):
+                await notifier.notify(report)
+        except Exception as error:  # noqa: BLE001 - a notifier's bug must not end the watch
+            log.error("notice.failed", rollout=report.rollout, problem=f"{type(error).__name__}: {error}")  # noqa: TRY400
 
     def _report(self, step: Step, outcome: TickOutcome, started: Instant) -> TickReport:
         return TickReport(
@@ -203,21 +212,18 @@ class Ticker:
         return sentence(step.policy, step.desired, step.decision, min(stage_before, step.policy.last_stage))
 
     def _log(self, report: TickReport) -> None:
-        """Write one line per decision with its reason; holds that change nothing are for debugging."""
+        """Write one line for each move, and for a hold whenever its reasons become others."""
         decision = report.decision
-        level = log.info if decision.action is not Action.HOLD else log.debug
+        codes = list(dict.fromkeys(reason.code.value for reason in decision.reasons))
+        is_news = decision.action is not Action.HOLD or codes != self._logged_codes
+        self._logged_codes = codes
+        level = log.info if is_news else log.debug
         level(
             f"decision.{decision.action}",
             rollout=report.rollout,
             release=decision.state.release,
             stage=decision.state.stage,
             outcome=report.outcome,
-            reasons=_codes(decision),
+            reasons=codes,
             summary=report.summary,
         )
-        if report.desired_error:
-            log.warning("desired.invalid", rollout=report.rollout, problem=report.desired_error)
-
-
-def _codes(decision: Decision) -> list[str]:
-    return list(dict.fromkeys(reason.code.value for reason in decision.reasons))
