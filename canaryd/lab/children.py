@@ -48,6 +48,7 @@ class Child:
                     while not await _answers(client, url):
                         self.require_running()
                         await anyio.sleep(BETWEEN_KNOCKS_S)
+                    self.require_running()  # else somebody else answered
         except TimeoutError:
             raise ChildFailed(f"{self.name} is not ready after {READY_WITHIN_S:g} s ({self.log})") from None
 

@@ -143,6 +143,21 @@ def _ports(path: Path) -> Ports:
     return ports
 
 
+def taken_ports(ports: Ports) -> list[int]:
+    """Return those ports that somebody listens on."""
+    return [port for port in asdict(ports).values() if _is_taken(port)]
+
+
+def _is_taken(port: int) -> bool:
+    with socket.socket() as one:
+        one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            one.bind(("127.0.0.1", port))
+        except OSError:
+            return True
+    return False
+
+
 def free_ports() -> Ports:
     """Return ports that nobody listens on, each another one."""
     with ExitStack() as held:

@@ -12,10 +12,11 @@ FAULT = 1
 ROLLED_BACK = 3
 HELD = 4
 
-WATCHED_BEFORE_BREAK_S = 1.5
-"""The stage is seen to go well before it goes wrong."""
+WATCHED_BEFORE_BREAK = 0.25
+"""The stage is seen to go well for this part of its window before it goes wrong."""
 HELD_FOR_S = 4.0
 """A silence that lasts so long is no hiccup."""
+LOOKED_AT = frozenset({"watching", "finished"})
 BLIND_REASONS = frozenset({"error", "no_data"})
 
 
@@ -32,7 +33,9 @@ class Ending:
         if self._planned is None or self._broken:
             return False
         here, there = document["stage"], self._planned.stage
-        watched = document["watched_s"] >= WATCHED_BEFORE_BREAK_S or document["phase"] == "finished"
+        watched = document["phase"] in LOOKED_AT and document["watched_s"] >= WATCHED_BEFORE_BREAK * (
+            document["window_s"] or 0.0
+        )
         self._broken = here > there or (here == there and watched)
         return self._broken
 

@@ -13,7 +13,7 @@ from rich.text import Text
 from canaryd.lab.ladder_view import render
 from canaryd.lab.load import Seen
 
-UNREMARKABLE = frozenset({"window", "settling", "finished"})
+UNREMARKABLE = frozenset({"window", "settling", "too_few", "finished"})
 """Reasons to hold that are just the time passing."""
 
 
@@ -77,7 +77,7 @@ class LineScreen:
     def __init__(self, console: Console) -> None:
         self._console = console
         self._journal: set[tuple[float, str]] = set()
-        self._at = 0.0
+        self._at: float | None = None
         self._reasons: frozenset[str] = frozenset()
         self._said: frozenset[str] = frozenset()
 

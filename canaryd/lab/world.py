@@ -7,16 +7,19 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import anyio
 import httpx
 
+from canaryd.errors import OperatorError
 from canaryd.lab.breaking import BreakKind
-from canaryd.lab.children import Child, running
-from canaryd.lab.demo_files import RELEASE, ROLLOUT, DemoFolder
+from canaryd.lab.children import BETWEEN_KNOCKS_S, Child, running
+from canaryd.lab.demo_files import RELEASE, ROLLOUT, DemoFolder, taken_ports
 
 STABLE_MS = 22.0
 CANARY_MS = 14.0
 """Median work times: the new release is faster, which the plan's fourth stage asks for."""
 CALL_TIMEOUT_S = 2.0
+KNOCKS = 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,9 +64,11 @@ async def world(folder: DemoFolder, *, seed: int) -> AsyncIterator[World]:
     """Start everything, each part when those it needs are ready, and stop it all in reverse order at the end.
 
     Raises:
+        OperatorError: A port is taken.
         ChildFailed: A part ended or did not become ready; its log says why.
     """
     ports = folder.ports
+    await _require_free(folder)
     async with AsyncExitStack() as stack:
         services = [
             await stack.enter_async_context(running(name, command, folder.log(name)))
@@ -77,6 +82,16 @@ async def world(folder: DemoFolder, *, seed: int) -> AsyncIterator[World]:
         await daemon.ready(f"http://127.0.0.1:{ports.daemon}/readyz")
         client = await stack.enter_async_context(httpx.AsyncClient(trust_env=False, timeout=CALL_TIMEOUT_S))
         yield World(folder, daemon, client)
+
+
+async def _require_free(folder: DemoFolder) -> None:
+    """Wait a moment for an earlier run to be gone."""
+    for _ in range(KNOCKS):
+        if not taken_ports(folder.ports):
+            return
+        await anyio.sleep(BETWEEN_KNOCKS_S)
+    numbers = ", ".join(map(str, taken_ports(folder.ports)))
+    raise OperatorError(f"something listens on {numbers} already; does another demo run in {folder.path}?")
 
 
 def _services(folder: DemoFolder, seed: int) -> Sequence[tuple[str, Sequence[str]]]:

@@ -85,7 +85,7 @@ def test_no_line_is_wider_than_80_columns_however_long_the_words_are():
 
 def test_stages_behind_are_ticked_and_the_last_one_asks_for_approval():
     text = shown()
-    assert line_with(text, "5 %").split() == ["✓", "1", "5", "%", "24", "h"]
+    assert line_with(text, "✓ 1").split() == ["✓", "1", "5", "%", "24", "h"]
     assert "asks for approval" in line_with(text, "100 %")
 
 
