@@ -141,11 +141,12 @@ def _split(document: Document) -> RenderableType:
 
 def _checks(checks: Sequence[Mapping[str, Any]]) -> RenderableType:
     table = Table(box=None, padding=(0, 1), header_style="dim", pad_edge=False)
-    table.add_column("   to go on", no_wrap=True, min_width=28)
+    gates = _gates(checks)
+    table.add_column("   to go on" if gates else "", no_wrap=True, min_width=28)
     for name in ("canary", "so far", "stable"):
         table.add_column(name, justify="right", no_wrap=True, min_width=7)
     table.add_column("", no_wrap=True, overflow="ellipsis", max_width=24)
-    for now, so_far in _gates(checks):
+    for now, so_far in gates:
         table.add_row(*_gate_row(now, so_far))
     table.add_row(Text("   to go back", "dim"))
     for check in checks:

@@ -98,6 +98,12 @@ def test_a_gate_shows_now_and_the_stage_so_far_and_fails_on_either():
                                                               "0.2", "%"]  # fmt: skip
 
 
+def test_a_stage_without_gates_shows_only_what_sends_it_back():
+    text = shown(checks=[one for one in CHECKS if one["role"] == "rule"])
+    assert "to go on" not in text
+    assert "to go back" in text
+
+
 def test_what_is_unknown_says_why():
     text = shown()
     assert line_with(text, "latency.p95 < 18s").split()[0] == "!"
