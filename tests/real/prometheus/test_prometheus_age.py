@@ -55,6 +55,18 @@ async def test_late_data_is_read_as_of_when_it_was_complete(opened, prometheus, 
     assert reading == Gauge(value=0.7, newest_at=now - 190)
 
 
+async def test_late_data_of_a_new_stage_is_waited_for_even_without_a_look_back(
+    opened, prometheus, look_now, service, now, confidence
+):
+    prometheus.write("confidence", [(now - 190, 0.7)], service=service)
+    source = opened(prometheus.url, delay=180)
+    (early,) = await source.read([confidence], look_now(stint_age_s=170))
+    assert early == NoData(
+        why=Absence.WARMING, detail="data that is 180 s behind would reach into the stage before; 10 s to go"
+    )
+    assert isinstance((await source.read([confidence], look_now(stint_age_s=180)))[0], Gauge)
+
+
 async def test_a_new_stage_waits_until_the_look_back_lies_inside_it(prometheus, read_one, service, now, counts):
     prometheus.grow("requests_total", 5, until=now, service=service, code="200")
     early = await read_one(counts, stint_age_s=48)
