@@ -51,12 +51,15 @@ class Step:
         return self.decision.state
 
     @property
-    def same_rollout(self) -> bool:
-        """Whether release, attempt and policy are those of the tick before."""
+    def same_evidence(self) -> bool:
+        """Whether release and policy are those of the tick before, so that what was granted and seen still counts."""
         before, after = self.before, self.after
-        if before is None:
-            return False
-        return (before.release, before.attempt, before.policy) == (after.release, after.attempt, after.policy)
+        return before is not None and (before.release, before.policy) == (after.release, after.policy)
+
+    @property
+    def same_attempt(self) -> bool:
+        """Whether, besides, no person has raised the attempt."""
+        return self.same_evidence and self.before is not None and self.before.attempt == self.after.attempt
 
     @property
     def seen_weight(self) -> float | None:
@@ -80,7 +83,7 @@ def i1_never_above_the_approved_stage(step: Step) -> str | None:
         return f"raises to stage {step.after.stage}, people want at most {step.desired.stage}"
     if step.decision.action is Action.PROMOTE:
         return _promoted_too_far(step)
-    granted = before.stage if before is not None and step.same_rollout else 0
+    granted = before.stage if before is not None and step.same_evidence else 0
     if change.weight > step.policy.weight(min(granted, step.policy.last_stage)) + WEIGHT_TOLERANCE:
         return f"raises to {change.weight:g} %, stage {granted} was granted"
     return None
@@ -88,7 +91,7 @@ def i1_never_above_the_approved_stage(step: Step) -> str | None:
 
 def _promoted_too_far(step: Step) -> str | None:
     target = step.after.stage
-    if step.before is not None and step.same_rollout and target != step.before.stage + 1:
+    if step.before is not None and step.same_evidence and target > step.before.stage + 1:
         return f"climbs from stage {step.before.stage} to {target} at once"
     if step.policy.stages[target - 1].approval and target not in step.desired.approved - step.after.spent_approvals:
         return f"enters stage {target} without a person's approval"
@@ -98,9 +101,9 @@ def _promoted_too_far(step: Step) -> str | None:
 def i2_a_raise_has_a_watched_window(step: Step) -> str | None:
     """A raise has a full window of fresh, sufficient evidence at exactly that stage, release and policy."""
     before = step.before
-    if step.decision.action is not Action.PROMOTE or before is None or not before.stage:
-        return None
-    if not step.same_rollout or not step.decision.watched:
+    if step.decision.action is not Action.PROMOTE or step.after.stage == 1:
+        return None  # from stable there is nothing to watch yet
+    if before is None or not step.same_evidence or not step.decision.watched or before.stage != step.after.stage - 1:
         return "promotes on a look that does not count"
     stage = step.policy.stages[before.stage - 1]
     waived = before.stage in step.desired.waived - step.after.spent_waivers
@@ -125,7 +128,7 @@ def _most_credit_s(step: Step) -> float:
 def i3_a_rollback_sticks(step: Step) -> str | None:
     """A latched release goes no higher, and keeps its latch until a person raises the attempt."""
     before = step.before
-    if before is None or before.latch is None or not step.same_rollout:
+    if before is None or before.latch is None or not step.same_attempt:
         return None
     if step.after.latch is None:
         return "loses the latch of a rolled-back release"
@@ -189,7 +192,7 @@ def i7_fail_static(step: Step) -> str | None:
 def i8_bounded(step: Step) -> str | None:
     """The state does not grow with time: its parts are bounded by the policy."""
     state, policy = step.after, step.policy
-    if len(state.tallies) > 2 * len(policy.metrics):
+    if state.policy == policy.digest and len(state.tallies) > 2 * len(policy.metrics):
         return f"{len(state.tallies)} tallies for {len(policy.metrics)} metrics"
     rules = max(len(policy.rules_at(stage)) for stage in range(policy.last_stage + 1))
     if len(state.tracks) > rules:
