@@ -7,6 +7,7 @@ intervals, and nothing after a gap of more than three.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
@@ -37,6 +38,8 @@ from canaryd.core.wording import format_duration
 
 MAX_CREDIT_INTERVALS = 1.5
 MAX_GAP_INTERVALS = 3.0
+TOLERATED_SKEW_S = 60.0
+"""A source's clock may be ahead of this machine's by this much."""
 NO_STAGE = Stage(weight=0.0)
 
 
@@ -63,8 +66,9 @@ class Tick:
 def look(policy: Policy, desired: Desired, placed: Placed, observation: Observation, now: Instant) -> Tick:
     """Bring the state up to date with one observation and judge every check of its stage."""
     traffic, readings = observation.traffic, observation.readings
-    serves = _serves(policy, placed.state, traffic)
-    state, opened = _settle(policy, placed.state, serves=serves, now=now)
+    state = _forget_times_to_come(placed.state, now)
+    serves = _serves(policy, state, traffic)
+    state, opened = _settle(policy, state, serves=serves, now=now)
     number = min(state.stage, policy.last_stage)
     stage = policy.stages[number - 1] if number else NO_STAGE
     tracks, rule_checks = _follow_rules(policy.rules_at(number), state.tracks, readings)
@@ -91,6 +95,27 @@ def look(policy: Policy, desired: Desired, placed: Placed, observation: Observat
         watched=watched,
         events=(*placed.events, *opened, *blind),
         now=now,
+    )
+
+
+def _forget_times_to_come(state: RolloutState, now: Instant) -> RolloutState:
+    """After a restart, forget points from the future: the wall clock was set back while nobody was looking.
+
+    Otherwise every sample would look old until the clock has caught up.
+    """
+    if state.last_look is None or state.last_look.run == now.run:
+        return state
+    latest = now.wall + TOLERATED_SKEW_S
+    return replace(
+        state,
+        tracks={
+            name: replace(track, newest_at=-math.inf) if track.newest_at > latest else track
+            for name, track in state.tracks.items()
+        },
+        tallies={
+            key: replace(tally, newest_at=-math.inf) if tally and tally.newest_at > latest else tally
+            for key, tally in state.tallies.items()
+        },
     )
 
 

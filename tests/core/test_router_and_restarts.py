@@ -175,3 +175,10 @@ def test_another_policy_does_not_lift_a_latch():
     walk.ticks(200)
     assert walk.state.latch is not None
     assert walk.phase is Phase.ROLLED_BACK
+
+
+def test_a_clock_set_back_during_a_restart_does_not_make_every_sample_look_old():
+    walk = Walk().at_stage(2).ticks(5)
+    walk.at_s -= 2 * HOUR  # the wall clock, the samples' times and the new run's elapsed time all start earlier
+    walk.restarts().sees(canary={"errors": counts(0, total=1000, bad=20)}).ticks(3)
+    assert walk.state.latch is not None
