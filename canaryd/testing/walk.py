@@ -20,10 +20,14 @@ from canaryd.core.model import (
     TrafficUnreadable,
 )
 from canaryd.core.phases import Phase
-from canaryd.core.readings import Reading, Readings
+from canaryd.core.readings import NoData, Reading, Readings, Unread
 from canaryd.testing import build
 
 Look = Callable[[float], Readings]
+
+
+def _seen_at(reading: Reading, at_s: float) -> Reading:
+    return reading if isinstance(reading, (NoData, Unread)) else replace(reading, newest_at=at_s)
 
 
 @dataclass(slots=True)
@@ -80,10 +84,7 @@ class Walk:
         """Replace some readings by fixed ones (their time is that of the look) from now on."""
 
         def at_the_look(readings: Mapping[str, Reading] | None, at_s: float) -> Mapping[str, Reading]:
-            return {
-                metric: replace(reading, newest_at=at_s) if hasattr(reading, "newest_at") else reading
-                for metric, reading in (readings or {}).items()
-            }
+            return {metric: _seen_at(reading, at_s) for metric, reading in (readings or {}).items()}
 
         self.look = lambda at_s: build.look_readings(
             at_s, canary=at_the_look(canary, at_s), stable=at_the_look(stable, at_s)
@@ -99,7 +100,7 @@ class Walk:
         """Let time pass (default: until the next look is due) and decide once."""
         if self.decisions:
             self.at_s += self.last.next_look_s if after_s is None else after_s
-        now = Instant(wall=1_700_000_000.0 + self.at_s, elapsed=self.at_s, run=self.run)
+        now = Instant(wall=self.at_s, elapsed=self.at_s, run=self.run)
         observation = Observation(traffic=self.traffic, readings=self.look(self.at_s))
         decision = decide(self.policy, self.desired, self.state, observation, now)
         step = Step(
