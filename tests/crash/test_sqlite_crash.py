@@ -79,6 +79,14 @@ async def test_a_disk_that_stays_full_keeps_the_last_confirmed_tick(daemon_with_
     assert await loaded(folder) == "tick 0"
 
 
+def test_after_a_failed_sync_nothing_is_added_to_a_log_that_may_have_a_hole(daemon_with_a_bad_log, folder):
+    ended = daemon_with_a_bad_log.run(folder, 2, inject="fdatasync:error=EIO:when=1")
+    failed = ended.position(r"fdatasync\(.*INJECTED")
+    begun_anew = ended.position(r"openat\(", after=failed)
+    ended.position(r"fdatasync\(.*= 0", after=begun_anew)
+    assert confirmed(ended) == [2]
+
+
 def test_a_tick_is_confirmed_only_after_it_was_synced(daemon_with_a_bad_log, folder):
     """Also a power loss right after the confirmation cannot take the tick back."""
     ended = daemon_with_a_bad_log.run(folder, 1)

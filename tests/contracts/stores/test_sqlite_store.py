@@ -1,5 +1,6 @@
 import fcntl
 import os
+import shutil
 import sqlite3
 import stat
 from contextlib import closing
@@ -118,8 +119,23 @@ def drop_a_table(store):
     change(store, "DROP TABLE state")
 
 
+def overwrite_history_that_loading_does_not_touch(store):
+    ((page,),) = query(store, "SELECT rootpage FROM sqlite_schema WHERE name = 'samples'")
+    content = bytearray(store.path.read_bytes())
+    content[(page - 1) * 4096 : page * 4096] = os.urandom(4096)
+    store.path.write_bytes(content)
+
+
 @pytest.mark.parametrize(
-    "damage", [flip_a_byte_of_the_state, cut_in_half, overwrite_a_page, replace_by_text, drop_a_table]
+    "damage",
+    [
+        flip_a_byte_of_the_state,
+        cut_in_half,
+        overwrite_a_page,
+        replace_by_text,
+        drop_a_table,
+        overwrite_history_that_loading_does_not_touch,
+    ],
 )
 async def test_damaged_state_is_put_aside_once_and_the_daemon_goes_on(kept, rival, damage):
     damage(kept)
@@ -179,6 +195,17 @@ async def test_a_folder_that_cannot_be_made_is_unavailable_and_leaves_no_lease(n
             await store.load()
     (tmp_path / "file").unlink()
     assert await store.load() is None
+
+
+async def test_a_log_that_a_crash_left_behind_is_folded_in_before_anything_is_added_to_it(store, new_store, tmp_path):
+    """Part of it may only be in memory if a sync had failed; from then on it is on the disk."""
+    await store.load()
+    await store.commit(record("last words"))
+    crashed = shutil.copytree(store.path.parent, tmp_path / "crashed")
+    assert (crashed / "ion-api.db-wal").stat().st_size > 0
+    survivor = new_store(path="crashed/ion-api.db")
+    assert await survivor.load() == "last words"
+    assert (crashed / "ion-api.db-wal").stat().st_size == 0
 
 
 # ---------------------------------------------------------------- other people's databases
