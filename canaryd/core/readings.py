@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from itertools import pairwise
 
@@ -145,6 +145,7 @@ def sound(reading: Reading) -> Reading:
 
     Every reading passes here, whichever source it comes from.
     """
+    reading = _in_sound_words(reading)
     if isinstance(reading, (NoData, Unread)):
         return reading
     numbers = _numbers(reading)
@@ -154,6 +155,21 @@ def sound(reading: Reading) -> Reading:
         detail = "numbers that cannot be true: negative, too large, or parts above the whole"
         return Unread(why=Fault.BAD_ANSWER, detail=detail)
     return reading
+
+
+def _in_sound_words(reading: Reading) -> Reading:
+    match reading:
+        case Health():
+            return replace(reading, detail=_words(reading.detail), version=_words(reading.version))
+        case NoData() | Unread():
+            return replace(reading, detail=_words(reading.detail))
+        case _:
+            return reading
+
+
+def _words(text: str) -> str:
+    """Return a source's words bounded and fit to be stored: JSON may bring half a character."""
+    return text[:MAX_WORDS].encode(errors="replace").decode()
 
 
 def _numbers(reading: Known) -> Sequence[float]:
@@ -177,13 +193,11 @@ def _is_possible(reading: Known) -> bool:
             bounds, counts = [bound for bound, _ in reading.buckets], [count for _, count in reading.buckets]
             rising = all(one < other for one, other in pairwise(bounds))
             growing = all(one <= other for one, other in pairwise(counts))
-            return 0 < len(bounds) <= MAX_BUCKETS and rising and growing and bounds[-1] == math.inf and counts[0] >= 0
+            return 2 <= len(bounds) <= MAX_BUCKETS and rising and growing and bounds[-1] == math.inf and counts[0] >= 0
         case _:
             return True
 
 
-LARGEST = 1e18
-"""Sums and products of numbers up to here stay finite."""
 MAX_BUCKETS = 500
 """More bounds than any exporter needs; a larger histogram is refused as a bad answer."""
 

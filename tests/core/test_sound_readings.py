@@ -34,7 +34,7 @@ def test_what_can_be_true_is_kept_as_it_is(reading):
     assert sound(reading) == reading
 
 
-@pytest.mark.parametrize("number", [math.nan, math.inf, -math.inf, 1e300])
+@pytest.mark.parametrize("number", [math.nan, math.inf, -math.inf])
 @pytest.mark.parametrize(
     ("reading", "part"),
     [
@@ -61,6 +61,9 @@ def test_no_number_is_no_data_wherever_it_stands(reading, part, number):
         counts(5, total=10, bad=-1),
         counts(5, total=10, bad=11),
         counts(5, total=-1, bad=-1),
+        counts(5, total=1e300),
+        Gauge(value=-1e300, newest_at=5),
+        Gauge(value=1, newest_at=1e300),
         Histogram(buckets=(), total_value=None, span_s=60, newest_at=5),
         Histogram(buckets=((math.inf, 3.0),), total_value=None, span_s=60, newest_at=5),
         Histogram(buckets=((1.0, 1.0), (5.0, 3.0)), total_value=None, span_s=60, newest_at=5),
