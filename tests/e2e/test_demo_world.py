@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections import Counter
+from functools import partial
 
 import anyio
 import httpx
@@ -134,6 +136,16 @@ async def test_requests_beyond_the_cap_are_not_sent_and_counted_as_skipped(front
     await run_load(front_door, seen, rate=100_000, seed=3, requests=400)
     assert seen.skipped > 0
     assert seen.answers.total() + seen.unanswered + seen.skipped == 400
+
+
+async def test_a_machine_too_busy_to_keep_the_schedule_skips_what_is_overdue(front_door):
+    seen = Seen()
+    async with anyio.create_task_group() as tasks:
+        scope = await tasks.start(partial(run_load, front_door, seen, rate=200, seed=3, requests=300))
+        threading.Event().wait(1.5)  # everything in this process stands still
+        assert not scope.cancel_called
+    assert 100 < seen.skipped < 300
+    assert seen.answers.total() + seen.unanswered + seen.skipped == 300
 
 
 async def test_the_load_says_how_many_requests_nobody_answered(ports):
