@@ -2,19 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import anyio
 import structlog
 
 from canaryd.core.model import Instant, Observation, RolloutState, Traffic, TrafficUnreadable
-from canaryd.core.readings import Fault, Reading, ReadingKey, Readings, Unread, sound
+from canaryd.core.readings import (
+    Counts,
+    Fault,
+    Gauge,
+    Health,
+    Histogram,
+    Known,
+    MetricKind,
+    NoData,
+    Reading,
+    ReadingKey,
+    Readings,
+    Unread,
+    sound,
+)
 from canaryd.engine.wiring import Rollout
 from canaryd.errors import RouterUnavailable
 from canaryd.ports import Look, MetricSource, Query
 
 log = structlog.get_logger(__name__)
 
+READING_OF: Mapping[MetricKind, type[Known]] = {
+    MetricKind.COUNTS: Counts,
+    MetricKind.HISTOGRAM: Histogram,
+    MetricKind.GAUGE: Gauge,
+    MetricKind.HEALTH: Health,
+}
 SHORTEST_DEADLINE_S = 1.0
 """A look may last as long as the interval, so that a slow source does not look like a stuck loop, but not less."""
 
@@ -73,12 +93,19 @@ async def _read_source(
     try:
         with anyio.fail_after(look.deadline_s):
             readings = await source.read(queries, look)
+        judged = [_fitting(query, reading) for query, reading in zip(queries, readings, strict=True)]
     except TimeoutError:
-        readings = [Unread(why=Fault.TIMEOUT, detail=f"{name} did not answer within {look.deadline_s:g} s")] * len(
-            queries
-        )
+        late = Unread(why=Fault.TIMEOUT, detail=f"{name} did not answer within {look.deadline_s:g} s")
+        judged = [late for _ in queries]
     except Exception as error:
         log.exception("source.failed", source=name)
-        readings = [Unread(why=Fault.BAD_ANSWER, detail=f"{name} failed: {type(error).__name__}")] * len(queries)
-    for query, reading in zip(queries, readings, strict=True):
-        into[query.metric, query.side] = sound(reading)
+        judged = [Unread(why=Fault.BAD_ANSWER, detail=f"{name} failed: {type(error).__name__}") for _ in queries]
+    into.update({(query.metric, query.side): reading for query, reading in zip(queries, judged, strict=True)})
+
+
+def _fitting(query: Query, reading: Reading) -> Reading:
+    """Return a sound reading of the kind that was asked for; the core judges no other."""
+    if not isinstance(reading, (NoData, Unread, READING_OF[query.kind])):
+        detail = f"a reading of another kind ({type(reading).__name__}) for {query.metric}"
+        return Unread(why=Fault.BAD_ANSWER, detail=detail)
+    return sound(reading)

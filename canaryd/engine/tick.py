@@ -89,7 +89,7 @@ class Ticker:
         now = self._rollout.clock.now()
         step = self._decide(desired, observation, now)
         outcome = await self._carry_out(step)
-        return await self._tell(step, outcome, started)
+        return await self._tell(self._as_done(step, outcome), outcome, started)
 
     async def plan(self) -> TickReport:
         """Look and decide, and do nothing: what the next tick would do."""
@@ -120,6 +120,15 @@ class Ticker:
             )
             self._journal.appendleft(line)
 
+    def _as_done(self, step: Step, outcome: TickOutcome) -> Step:
+        """Return the step as it came to pass: a raise that was not stored did not happen, and is news another time."""
+        if outcome is not TickOutcome.NOT_STORED or not step.raises:
+            return step
+        for _ in step.decision.events:
+            self._journal.popleft()
+        self._told = ()
+        return replace(step, decision=replace(step.decision, events=()))
+
     def _without_repeats(self, decision: Decision) -> Decision:
         """Drop events that the tick before told in the same words: a repair that is tried again is no news."""
         told, self._told = self._told, decision.events
@@ -138,7 +147,19 @@ class Ticker:
         return TickOutcome.HELD if stored and not step.decision.change else outcome
 
     async def _persist(self, step: Step) -> bool:
-        record = TickRecord(
+        try:
+            with anyio.fail_after(self._rollout.deadlines.store_s):
+                await self._rollout.store.commit(self._record(step))
+        except (WorldError, TimeoutError) as error:
+            log.error("state.not_stored", rollout=step.policy.rollout, problem=str(error))  # noqa: TRY400
+            return False
+        except Exception:  # a bug of the store must not stop a lowering
+            log.exception("state.not_stored", rollout=step.policy.rollout)
+            return False
+        return True
+
+    def _record(self, step: Step) -> TickRecord:
+        return TickRecord(
             state=codec.encode(step.after),
             at=step.now,
             decision=step.decision,
@@ -146,13 +167,6 @@ class Ticker:
             summary=self._sentence(step),
             document=document(self._report(step, TickOutcome.HELD, step.now), step.policy),
         )
-        try:
-            with anyio.fail_after(self._rollout.deadlines.store_s):
-                await self._rollout.store.commit(record)
-        except (WorldError, TimeoutError) as error:
-            log.error("state.not_stored", rollout=step.policy.rollout, problem=str(error))  # noqa: TRY400
-            return False
-        return True
 
     async def _act(self, step: Step) -> TickOutcome:
         change = step.decision.change

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
+
+import anyio
 
 from canaryd.core.model import Policy
 from canaryd.ports import (
@@ -27,6 +30,7 @@ class Deadlines:
     store_s: float = 10.0
     notify_s: float = 5.0
     desired_s: float = 5.0
+    close_s: float = 5.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,10 +54,17 @@ class Rollout:
     deadlines: Deadlines = field(default_factory=Deadlines)
 
     async def aclose(self) -> None:
-        """Close every adapter, the store last: it holds the lease."""
-        for source in self.sources.values():
-            await source.aclose()
-        for notifier in self.notifiers:
-            await notifier.aclose()
-        await self.router.aclose()
-        await self.store.aclose()
+        """Close every adapter, whatever the others do; the store last, because it holds the lease."""
+        last_to_first = [
+            self.store.aclose,
+            self.router.aclose,
+            *[notifier.aclose for notifier in self.notifiers],
+            *[source.aclose for source in self.sources.values()],
+        ]
+        async with AsyncExitStack() as stack:
+            for aclose in last_to_first:
+                stack.push_async_callback(self._close, aclose)
+
+    async def _close(self, aclose: Callable[[], Awaitable[None]]) -> None:
+        with anyio.move_on_after(self.deadlines.close_s, shield=True):
+            await aclose()
