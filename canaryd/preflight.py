@@ -67,7 +67,8 @@ async def _check_looks(rollout: Rollout) -> Sequence[Finding]:
     if isinstance(traffic, TrafficUnreadable):
         findings = [Finding(ok=False, subject="router", detail=traffic.detail)]
     else:
-        findings = [Finding(ok=True, subject="router", detail=f"canary gets {format_weight(traffic.weight)}")]
+        seen = f"sends {format_weight(traffic.weight)} to the canary" if traffic.weight is not None else traffic.detail
+        findings = [Finding(ok=True, subject="router", detail=seen)]
     return [
         *findings,
         *(_finding(metric, side, reading) for (metric, side), reading in observation.readings.by_key.items()),

@@ -60,8 +60,16 @@ def run_command_line(arguments: Sequence[str]) -> int:
         sys.stderr.close()
         return Exit.OK
     except Exception as error:  # noqa: BLE001 - the last line of defence between a bug and a person
-        _say(f"internal error, a bug in canaryd: {type(error).__name__}: {error}")
+        cause = _innermost(error)
+        _say(f"internal error, a bug in canaryd: {type(cause).__name__}: {' '.join(str(cause).split())}")
         return Exit.FAULT
+
+
+def _innermost(error: BaseException) -> BaseException:
+    """Return what a task group wrapped."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
 
 
 def _say(problem: str) -> None:

@@ -39,6 +39,9 @@ Obstacle = Callable[[Tick], Iterator[Reason]]
 
 def climb(tick: Tick) -> Decision:
     """Promote, finish, or hold with every obstacle named, the most urgent first."""
+    latched = tuple(_latch(tick))
+    if latched and not tick.state.stage:
+        return hold(tick, *latched)  # all stable: how the canary looks now is nobody's obstacle
     obstacles = tuple(reason for obstacle in OBSTACLES for reason in obstacle(tick))
     if obstacles:
         return hold(tick, *obstacles)

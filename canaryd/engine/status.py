@@ -35,6 +35,8 @@ def describe(report: TickReport, policy: Policy) -> dict[str, Json]:
         "stages": [_stage(number, one) for number, one in enumerate(policy.stages, start=1)],
         "desired_stage": report.desired.stage,
         "paused": report.desired.paused,
+        "approved": [*sorted(report.desired.approved - state.spent_approvals)],
+        "waived": [*sorted(report.desired.waived - state.spent_waivers)],
         "desired_error": report.desired_error,
         "weight": stage.weight if stage else 0.0,
         "observed_weight": traffic.weight if isinstance(traffic, Traffic) else None,

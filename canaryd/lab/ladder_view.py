@@ -98,7 +98,9 @@ def _ahead(document: Document, stage: Mapping[str, Any]) -> str:
     latch = document["latch"]
     if latch and latch["from_stage"] == stage["stage"]:
         return "taken back from here"
-    return f"{_window(stage)}, asks for approval" if stage.get("approval") else _window(stage)
+    if not stage.get("approval"):
+        return _window(stage)
+    return f"{_window(stage)}, {'approved' if stage['stage'] in document['approved'] else 'asks for approval'}"
 
 
 def _progress(document: Document) -> RenderableType:

@@ -1,4 +1,4 @@
-"""A rollout walked through in pure values: ``decide`` and a router that does what it is told. No event loop, no clock."""
+"""A rollout walked through in pure values: ``decide``, and a router that does what it is told. No loop, no clock."""
 
 from __future__ import annotations
 
