@@ -39,10 +39,7 @@ Obstacle = Callable[[Tick], Iterator[Reason]]
 
 def climb(tick: Tick) -> Decision:
     """Promote, finish, or hold with every obstacle named, the most urgent first."""
-    latched = tuple(_latch(tick))
-    if latched and not tick.state.stage:
-        return hold(tick, *latched)  # all stable: how the canary looks now is nobody's obstacle
-    obstacles = tuple(reason for obstacle in OBSTACLES for reason in obstacle(tick))
+    obstacles = tuple(reason for obstacle in _asked(tick) for reason in obstacle(tick))
     if obstacles:
         return hold(tick, *obstacles)
     return _finish(tick) if tick.state.stage == tick.policy.last_stage else _promote(tick)
@@ -94,8 +91,8 @@ def _grounds(tick: Tick) -> str:
 def _latch(tick: Tick) -> Iterator[Reason]:
     state = tick.state
     if state.phase in LATCHED_PHASES:
-        why = state.latch.reason if state.latch else "rolled back"
-        text = f"{state.release} was rolled back and stays so until attempt is raised: {why}"
+        why = f": {state.latch.reason}" if state.latch else ""
+        text = f"{state.release} was rolled back and stays so until attempt is raised{why}"
         yield Reason(code=ReasonCode.LATCHED, text=text)
 
 
@@ -216,17 +213,24 @@ def _paused(tick: Tick) -> Iterator[Reason]:
 
 
 OBSTACLES: tuple[Obstacle, ...] = (
-    _latch,
     _breaches,
     _health_at_start,
     _unknowns,
     _unreadable_at_start,
     _paused,
-    _finished_already,
     _window,
     _gates,
     _too_few,
     _approval,
     _ceiling,
 )
-"""Most urgent first: the sentence of a hold names them in this order."""
+"""What can keep a rollout from climbing, most urgent first: the sentence of a hold names them in this order."""
+
+AT_REST: tuple[Obstacle, ...] = (_latch, _finished_already, _breaches, _unknowns)
+"""A rollout that is not to climb is told of for what it is, and for how it looks now."""
+
+
+def _asked(tick: Tick) -> tuple[Obstacle, ...]:
+    if tick.state.phase in LATCHED_PHASES and not tick.state.stage:
+        return (_latch,)  # all stable: how the canary looks now is in nobody's way
+    return AT_REST if tick.state.phase in (*LATCHED_PHASES, Phase.FINISHED) else OBSTACLES
