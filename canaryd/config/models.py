@@ -171,7 +171,7 @@ class PolicyModel(Border):
     """A policy: how to judge a release and how to climb."""
 
     rollout: RolloutName = Field(description="The service being moved.")
-    desired: Line = Field(description="The desired-state file: a path beside this file, or an address.")
+    desired: Line = Field(description="The desired-state file; a relative path starts at this file.")
     interval: Annotated[
         Annotated[list[IntervalModel], Field(min_length=1, max_length=MAX_INTERVALS), Tag("<list>")]
         | Annotated[Interval, Tag("<duration>")],
