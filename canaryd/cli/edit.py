@@ -18,17 +18,22 @@ DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Show the edit and
 
 @dataclass(frozen=True, slots=True)
 class _Editing:
-    """One desired-state file being edited, with what the daemon knew last."""
+    """One desired-state file being edited."""
 
     policy_path: Path
     file: Any
     desired: Any
-    status: Any
+    settings: Any
 
-    @property
-    def stage(self) -> int:
-        """The stage the daemon is at; 0 when it never ran."""
-        return int(self.status["stage"]) if self.status else 0
+    def stage_now(self, default: int = 0) -> int:
+        """Return the stage the daemon is at; ``default`` when it never ran.
+
+        Read only when a command needs it: going back must work whatever has become of the state.
+        """
+        from canaryd.one_shot import stored_document  # noqa: PLC0415
+
+        status = stored_document(self.policy_path, self.settings)
+        return int(status["stage"]) if status else default
 
     def known_stage(self, stage: int) -> int:
         """Return a stage that exists, or raise OperatorError."""
@@ -71,7 +76,7 @@ def approve(
 ) -> int:
     """Agree that a stage is entered."""
     editing = _open(policy, state_dir)
-    target = editing.known_stage(editing.stage + 1 if stage is None else stage)
+    target = editing.known_stage(editing.stage_now() + 1 if stage is None else stage)
     return _apply(editing, {"approved": sorted({*editing.desired.approved, target})}, dry_run=dry_run)
 
 
@@ -84,7 +89,7 @@ def waive(
 ) -> int:
     """Do not wait for the rest of a stage's window. Its gates still hold."""
     editing = _open(policy, state_dir)
-    target = editing.known_stage(editing.stage if stage is None else stage)
+    target = editing.known_stage(editing.stage_now() if stage is None else stage)
     if not target:
         raise OperatorError("stage 0 has no window to waive; name a stage")
     return _apply(editing, {"waived": sorted({*editing.desired.waived, target})}, dry_run=dry_run)
@@ -109,17 +114,17 @@ def rollback(
 ) -> int:
     """Go back by hand, at once: lower the desired stage. It stays there until somebody raises it."""
     editing = _open(policy, state_dir)
-    target = editing.known_stage(_rollback_target(to, editing.stage if editing.status else editing.desired.stage))
+    target = editing.known_stage(_rollback_target(to, editing))
     if target > editing.desired.stage:
         raise OperatorError(f"stage {target} is above the desired stage {editing.desired.stage}; use: canaryd promote")
     return _apply(editing, {"stage": target}, dry_run=dry_run)
 
 
-def _rollback_target(to: str, here: int) -> int:
+def _rollback_target(to: str, editing: _Editing) -> int:
     if to == "stable":
         return 0
     if to == "previous":
-        return max(0, here - 1)
+        return max(0, editing.stage_now(default=editing.desired.stage) - 1)
     if to.isascii() and to.isdigit():
         return int(to)
     raise OperatorError(f"--to takes stable, previous or a stage number, not {to!r}")
@@ -138,11 +143,10 @@ def retry(policy: PolicyArgument, *, state_dir: StateDirOption = None, dry_run: 
 def _open(policy: Path, state_dir: Path | None) -> _Editing:
     from canaryd.app import read_desired  # noqa: PLC0415
     from canaryd.config.policy import load_policy  # noqa: PLC0415
-    from canaryd.one_shot import stored_document  # noqa: PLC0415
 
     settings = settings_for(state_dir, log_level=QUIET)
     file = load_policy(policy)
-    return _Editing(policy, file, read_desired(file), stored_document(policy, settings))
+    return _Editing(policy, file, read_desired(file), settings)
 
 
 def _apply(editing: _Editing, changes: dict[str, object], *, dry_run: bool) -> int:
