@@ -55,10 +55,16 @@ class SqliteStore:
 
     @staticmethod
     def peek(options: SqliteOptions, surroundings: Surroundings) -> Stored | None:
-        """Return what was stored last, from another process; None when canaryd never ran here."""
+        """Return what was stored last, from another process; None when canaryd never ran here.
+
+        Raises StateUnavailable, above all for somebody who may not enter the daemon's folder.
+        """
         path = database_path(options, surroundings)
-        if not path.exists():
-            return None
+        try:
+            if not path.exists():
+                return None
+        except OSError as error:
+            raise StateUnavailable(f"{path} cannot be read: {error.strerror}") from None
         snapshot = read_snapshot(path)
         return Stored(state=snapshot.state, document=snapshot.document)
 

@@ -1,11 +1,17 @@
+import os
 import sqlite3
 from contextlib import closing
 
 import pytest
 
+from canaryd.engine.clock import SystemClock
 from canaryd.errors import OperatorError, StateTooNew, StateUnavailable
-from canaryd.stores.sqlite import read_snapshot, schema
+from canaryd.ports import Surroundings
+from canaryd.stores.sqlite import SqliteStore, read_snapshot, schema
+from canaryd.stores.sqlite.store import SqliteOptions
 from canaryd.testing.records import record
+
+NOBODY = 65534
 
 
 def files(path):
@@ -93,3 +99,23 @@ def test_a_text_file_is_no_database(tmp_path):
     (tmp_path / "x.db").write_text("hello " * 1000)
     with pytest.raises(StateUnavailable, match="not a database"):
         read_snapshot(tmp_path / "x.db")
+
+
+@pytest.fixture
+def closed_folder(tmp_path):
+    """A state folder that its reader may not enter; root turns into nobody, whom permissions bind."""
+    folder = tmp_path / "state"
+    folder.mkdir(mode=0o000)
+    user = os.geteuid()
+    os.seteuid(NOBODY if user == 0 else user)
+    yield folder
+    os.seteuid(user)
+    folder.chmod(0o700)
+
+
+def test_somebody_who_may_not_enter_the_state_folder_is_told_so(closed_folder, tmp_path):
+    surroundings = Surroundings(
+        folder=tmp_path, clock=SystemClock(), state_dir=closed_folder, secret=str, rollout="ion-api"
+    )
+    with pytest.raises(StateUnavailable, match=r"ion-api\.db cannot be read: Permission denied"):
+        SqliteStore.peek(SqliteOptions(), surroundings)
