@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from xml.etree import ElementTree as ET
 
 LINK = re.compile(r"!?\[[^\]]*\]\((?P<target>[^)\s]+)\)")
 
@@ -32,8 +33,9 @@ def test_every_page_can_be_reached_from_the_front_page(root, text_of):
     assert pages <= linked
 
 
-def test_pictures_are_committed_and_load_nothing_from_elsewhere(root):
+def test_pictures_are_whole_and_load_nothing_from_elsewhere(root):
     pictures = sorted((root / "docs" / "images").glob("*.svg"))
     assert pictures
     for picture in pictures:
+        assert ET.parse(picture).getroot().tag == "{http://www.w3.org/2000/svg}svg"
         assert not re.search(r"(?:href|src|url)\W+https?:", picture.read_text(encoding="utf-8")), picture.name
