@@ -33,11 +33,13 @@ from canaryd.core.model import (
 )
 from canaryd.core.phases import OPEN_PHASES, Phase, Step, after
 from canaryd.core.placing import Placed
-from canaryd.core.readings import Known, Readings, Side, add
+from canaryd.core.readings import Known, MetricKind, Readings, Side, add
 from canaryd.core.wording import format_duration
 
 MAX_CREDIT_INTERVALS = 1.5
 MAX_GAP_INTERVALS = 3.0
+COUNTING = frozenset({MetricKind.COUNTS, MetricKind.HISTOGRAM})
+"""Kinds that tell how many requests there were."""
 TOLERATED_SKEW_S = 60.0
 """A source's clock may be ahead of this machine's by this much."""
 NO_STAGE = Stage(weight=0.0)
@@ -80,10 +82,11 @@ def look(policy: Policy, desired: Desired, placed: Placed, observation: Observat
     state = replace(
         state,
         tracks=tracks,
-        tallies=_add_up(stage, state.tallies, readings) if counts else state.tallies,
+        tallies=_add_up(policy, stage, state.tallies, readings) if counts else state.tallies,
         blind_since=blind_since,
         watched_s=state.watched_s + (_credit_s(policy, state, now) if watched else 0.0),
         last_look=now,
+        read_router_in=now.run if isinstance(traffic, Traffic) else state.read_router_in,
     )
     return Tick(
         policy=policy,
@@ -162,23 +165,33 @@ def _gates(conditions: Iterable[Condition], role: CheckRole, readings: Readings)
     return [RoleCheck(role, check_gate(condition, readings)) for condition in conditions]
 
 
-def counted_metrics(stage: Stage) -> tuple[tuple[str, Side], ...]:
-    """Return what is added up over a stage: each metric its gates name, on the sides they compare or count."""
+def counted_metrics(policy: Policy, stage: Stage) -> tuple[tuple[str, Side], ...]:
+    """Return what is added up over a stage.
+
+    That is each metric its gates name, on the sides they compare, and where the stage asks for a number of requests
+    every metric that counts them, on both sides.
+    """
     keys = [(gate.signal.metric, Side.CANARY) for gate in stage.require]
-    keys += [(gate.signal.metric, Side.STABLE) for gate in stage.require if gate.needs_stable or stage.at_least]
+    keys += [(gate.signal.metric, Side.STABLE) for gate in stage.require if gate.needs_stable]
+    if stage.at_least:
+        keys += [(name, side) for name, metric in policy.metrics.items() if metric.kind in COUNTING for side in Side]
     return tuple(dict.fromkeys(keys))
 
 
-def _add_up(stage: Stage, tallies: Mapping[str, Known | None], readings: Readings) -> Mapping[str, Known | None]:
+def _add_up(
+    policy: Policy, stage: Stage, tallies: Mapping[str, Known | None], readings: Readings
+) -> Mapping[str, Known | None]:
     sums: dict[str, Known | None] = {}
-    for metric, side in counted_metrics(stage):
+    for metric, side in counted_metrics(policy, stage):
         key = f"{metric}/{side}"
         sums[key] = add(tallies.get(key), readings.get(metric, side))
     return sums
 
 
 def _so_far(stage: Stage, state: RolloutState) -> Readings:
-    return Readings({(metric, side): state.so_far(metric, side) for metric, side in counted_metrics(stage)})
+    """Return the stage so far of every metric that a gate names, on both sides as far as they were added up."""
+    metrics = dict.fromkeys(gate.signal.metric for gate in stage.require)
+    return Readings({(metric, side): state.so_far(metric, side) for metric in metrics for side in Side})
 
 
 def _credit_s(policy: Policy, state: RolloutState, now: Instant) -> float:

@@ -263,6 +263,8 @@ class RolloutState:
     watched_s: float = 0.0
     blind_since: Instant | None = None
     last_look: Instant | None = None
+    read_router_in: str = ""
+    """The run of the process that read the router last."""
     tallies: Mapping[str, Known | None] = field(default_factory=dict)
     """By ``metric/side``: the readings of the stage so far, added up."""
     tracks: Mapping[str, Track] = field(default_factory=dict)
@@ -322,7 +324,6 @@ class ReasonCode(StrEnum):
     RULE = "rule"
     BLIND = "blind"
     DESIRED_LOWER = "desired_lower"
-    NEW_RELEASE = "new_release"
     RAISED_BY_OTHERS = "raised_by_others"
     NOT_APPLIED = "not_applied"
 

@@ -88,17 +88,17 @@ def _adopt(placed: Placed, policy: Policy, desired: Desired, traffic: Traffic, n
 def _is_news(state: RolloutState, mark: Mark, now: Instant) -> bool:
     """Whether the router knows more than the state: it was lost, or written by a daemon that ran in between.
 
-    Only the first look of a process may conclude that. Later on, a larger epoch means that another
-    daemon is at work, and this one stands by.
+    Only the first look of a process that reads the router may conclude that. Later on, a larger epoch means that
+    another daemon is at work, and this one stands by.
     """
     if state.phase is Phase.NEW:
         return True
-    first_look = state.last_look is None or state.last_look.run != now.run
-    return first_look and mark.epoch > state.epoch
+    return state.read_router_in != now.run and mark.epoch > state.epoch
 
 
 def _adopt_mark(state: RolloutState, mark: Mark, policy: Policy, traffic: Traffic, now: Instant) -> Placed:
-    stage = highest_stage_within(policy, traffic.weight or 0.0)
+    """Go on from the stage in the mark; a lower weight is respected, a higher one was not set by canaryd."""
+    stage = min(mark.stage, highest_stage_within(policy, traffic.weight or 0.0))
     step = Step.ADOPT_LATCHED if mark.latched else Step.PLACE
     latch = Latch(
         reason="the router's own record says that this attempt was rolled back",
