@@ -213,3 +213,10 @@ def test_the_same_sample_seen_twice_is_counted_once():
     total = walk.state.so_far("errors", build.Side.CANARY)
     assert isinstance(total, Counts)
     assert total.total == 100
+
+
+def test_a_stage_counts_requests_whether_or_not_its_gates_do():
+    first = build.stage(5, HOUR, "confidence > 0.5", at_least=500)
+    policy = build.plan()
+    walk = Walk(policy=replace(policy, stages=(first, *policy.stages[1:])))
+    walk.until(lambda w: w.stage == 2, most=50)

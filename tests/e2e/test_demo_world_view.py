@@ -45,7 +45,8 @@ def document(**changes):
         "last_stage": 3, "stages": STAGES, "desired_stage": 3, "weight": 25.0, "observed_weight": 25.0,
         "action": "hold", "summary": "Holding at stage 2 (25 %): 12 h of 48 h watched.",
         "reasons": [{"code": "window", "text": "12 h of 48 h watched"}], "watched_s": 43200.0, "window_s": 172800.0,
-        "approved": [], "latch": None, "epoch": 4, "checks": CHECKS, "at": 1000.0, "next_look_s": 30.0, "desired_error": "",
+        "approved": [], "latch": None, "epoch": 4, "checks": CHECKS, "at": 1000.0, "next_look_s": 30.0,
+        "desired_error": "",
         "journal": [
             {"at": 200.0, "kind": "promoted", "text": "ion-api-00042 goes to stage 2 (25 %)", "stage": 2},
             {"at": 100.0, "kind": "window_opened", "text": "Stage 1 is served", "stage": 1},

@@ -42,10 +42,15 @@ def _open_as_it_is(path: str, flags: int) -> int:
 
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Hold the lock beside ``path`` against other writers; raises OSError (TimeoutError after two seconds)."""
+    """Hold the lock beside ``path`` against other writers; raises OSError (TimeoutError after two seconds).
+
+    The lock is only ever read, so that whoever made it, a daemon of another user can hold it as well.
+    """
     lock = path.with_name(f".{path.name}.lock")
-    descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, NEW_FILE_MODE)
+    descriptor = os.open(lock, os.O_RDONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, NEW_FILE_MODE)
     try:
+        with suppress(PermissionError):
+            os.fchmod(descriptor, NEW_FILE_MODE)  # whatever the umask of its maker
         _wait_for_lock(descriptor, lock)
         yield
     finally:
