@@ -54,7 +54,7 @@ def load(group: Group, section: Section) -> type[Any]:
             section.at("type"),
             "there is no such type",
             found=section.type,
-            expected=f"one of {listed(sorted(known))}",
+            expected=listed(sorted(known)),
             nearest=nearest(section.type, known),
         )
     entry = known[section.type]
