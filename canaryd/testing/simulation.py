@@ -174,8 +174,7 @@ class _Simulation:
 
     def _happen(self) -> None:
         world, weather = self._world, self._world.weather
-        state = world.running.state
-        if state is not None and state.stage and world.strikes(weather.edited_router):
+        if world.traffic.mark is not None and world.strikes(weather.edited_router):
             world.traffic.edit(world.chance.choice((None, 0.0, 3.0, 60.0)))
         if world.strikes(weather.edited_desired):
             self._edit_desired()

@@ -19,7 +19,7 @@ from canaryd.testing.simulated_world import INTERVAL_S, SimulationFailed
 from canaryd.testing.simulation import simulate
 from canaryd.testing.weather import CALM, Weather
 
-SEEDS = int(os.environ.get("CANARYD_SEEDS", "240"))
+SEEDS = int(os.environ.get("CANARYD_SEEDS", "200"))
 CHUNK = 40
 ONE_SEED = os.environ.get("CANARYD_SEED")
 
