@@ -107,7 +107,7 @@ def i2_a_raise_has_a_watched_window(step: Step) -> str | None:
         return "promotes on a look that does not count"
     stage = step.policy.stages[before.stage - 1]
     waived = before.stage in step.desired.waived - step.after.spent_waivers
-    watched_s = before.watched_s + _most_credit_s(step)
+    watched_s = before.watched_s + before.unproven_s + _most_credit_s(step)
     if stage.window_s is not None and not waived and watched_s < stage.window_s - SLACK_S:
         return f"promotes after {watched_s:g} s of {stage.window_s:g} s watched"
     gates = [check for check in step.decision.checks if check.role is not CheckRole.RULE]
@@ -157,7 +157,8 @@ def i4_nothing_decided_is_lost(step: Step) -> str | None:
 def i5_restarts_are_neutral(step: Step) -> str | None:
     """No look adds more than one and a half intervals to the window; the first of a process adds nothing."""
     before = step.before
-    gained_s = step.after.watched_s - (before.watched_s if before is not None else 0.0)
+    before_s = before.watched_s + before.unproven_s if before is not None else 0.0
+    gained_s = step.after.watched_s + step.after.unproven_s - before_s
     if gained_s > _most_credit_s(step) + SLACK_S:
         return f"credits {gained_s:g} s to the window, at most {_most_credit_s(step):g} s were watched"
     return None

@@ -2,7 +2,8 @@
 
 Only watched time counts. A look is credited when the router serves the stage, and every signal that the stage
 depends on is known; the credit is the time since the last look of the same process, at most one and a half
-intervals, and nothing after a gap of more than three.
+intervals, and nothing after a gap of more than three. Time in which no metric brought a newer sample is held back until
+one does.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ from canaryd.core.model import (
 )
 from canaryd.core.phases import OPEN_PHASES, Phase, Step, after
 from canaryd.core.placing import Placed
-from canaryd.core.readings import Known, MetricKind, Readings, Side, add
+from canaryd.core.readings import Known, MetricKind, NoData, Readings, Side, Unread, add
 from canaryd.core.wording import format_duration
 
 MAX_CREDIT_INTERVALS = 1.5
@@ -77,14 +78,19 @@ def look(policy: Policy, desired: Desired, placed: Placed, observation: Observat
     checks_now = [*rule_checks, *_gates(stage.require, CheckRole.GATE_NOW, readings)]
     clear = not any(blinds(check) for check in checks_now)
     counts = serves and state.phase in OPEN_PHASES and state.opened is not now
-    watched = counts and clear and number > 0
+    looked = counts and clear and number > 0
+    newest_at = _proof(stage, policy.rules_at(number), readings)
+    watched = looked and (newest_at is None or newest_at > state.proven_at)
+    looked_s = state.unproven_s + (_credit_s(policy, state, now) if looked else 0.0)
     blind_since, blind = _follow_blindness(policy, state, clear=clear, now=now)
     state = replace(
         state,
         tracks=tracks,
         tallies=_add_up(policy, stage, state.tallies, readings) if counts else state.tallies,
         blind_since=blind_since,
-        watched_s=state.watched_s + (_credit_s(policy, state, now) if watched else 0.0),
+        watched_s=state.watched_s + looked_s if watched else state.watched_s,
+        unproven_s=looked_s if looked and not watched else 0.0,
+        proven_at=state.proven_at if newest_at is None or not watched else newest_at,
         last_look=now,
         read_router_in=now.run if isinstance(traffic, Traffic) else state.read_router_in,
     )
@@ -111,6 +117,7 @@ def _forget_times_to_come(state: RolloutState, now: Instant) -> RolloutState:
     latest = now.wall + TOLERATED_SKEW_S
     return replace(
         state,
+        proven_at=-math.inf if state.proven_at > latest else state.proven_at,
         tracks={
             name: replace(track, newest_at=-math.inf) if track.newest_at > latest else track
             for name, track in state.tracks.items()
@@ -194,8 +201,19 @@ def _so_far(stage: Stage, state: RolloutState) -> Readings:
     return Readings({(metric, side): state.so_far(metric, side) for metric in metrics for side in Side})
 
 
+def _proof(stage: Stage, rules: Iterable[Rule], readings: Readings) -> float | None:
+    """Return the time of the newest points on canary, of the metric that is farthest behind; None where there are none.
+
+    Every metric that a gate or a rule reads must bring new points before a look counts: the same samples seen again
+    are no watched time. What has no numbers has nothing to prove; whether that makes a look blind is said elsewhere.
+    """
+    metrics = {gate.signal.metric for gate in stage.require} | {rule.when.signal.metric for rule in rules}
+    found = [readings.get(metric, Side.CANARY) for metric in metrics]
+    return min((each.newest_at for each in found if not isinstance(each, (NoData, Unread))), default=None)
+
+
 def _credit_s(policy: Policy, state: RolloutState, now: Instant) -> float:
-    """Return the seconds this look adds to the window."""
+    """Return the seconds between the last look and this one, as far as they were really looked at."""
     last = state.last_look
     if last is None or last.run != now.run or state.opened is None:
         return 0.0

@@ -252,6 +252,8 @@ class RolloutState:
     phase: Phase = Phase.NEW
     stage: int = 0
     """The stage in force, or being moved to."""
+    weight: float = 0.0
+    """The stage's weight under the policy that granted it: what another policy must not exceed."""
     raised_from: float | None = None
     """While a raise is not yet served: the weight it started from."""
     epoch: int = 0
@@ -261,6 +263,10 @@ class RolloutState:
     opened: Instant | None = None
     """When the router first served it: the window's start."""
     watched_s: float = 0.0
+    unproven_s: float = 0.0
+    """Seconds looked at since the newest samples that were credited: they count once newer samples prove them."""
+    proven_at: float = float("-inf")
+    """Time of the newest points when the window was credited last: of the metric that is farthest behind."""
     blind_since: Instant | None = None
     last_look: Instant | None = None
     read_router_in: str = ""

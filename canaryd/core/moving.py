@@ -67,6 +67,7 @@ def move_to(tick: Tick, stage: int, step: Step, latch: Latch | None) -> RolloutS
         without_evidence(state),
         phase=after(state.phase, step),
         stage=stage,
+        weight=tick.policy.weight(stage),
         epoch=state.epoch + 1,
         latch=latch,
         entered=tick.now,

@@ -5,6 +5,7 @@ Evidence never crosses any of these. Traffic that canaryd did not set is never t
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field, replace
 
 from canaryd.core.model import (
@@ -53,6 +54,8 @@ def without_evidence(state: RolloutState) -> RolloutState:
         state,
         opened=None,
         watched_s=0.0,
+        unproven_s=0.0,
+        proven_at=-math.inf,
         blind_since=None,
         tallies={},
         tracks={},
@@ -113,6 +116,7 @@ def _adopt_mark(state: RolloutState, mark: Mark, policy: Policy, traffic: Traffi
         release=mark.release,
         attempt=mark.attempt,
         stage=stage,
+        weight=policy.weight(stage),
         epoch=mark.epoch,
         latch=(state.latch or latch) if mark.latched else None,
         entered=now,
@@ -143,6 +147,7 @@ def _with_release(placed: Placed, policy: Policy, desired: Desired, now: Instant
         attempt=desired.attempt,
         phase=after(old.phase, Step.START_OVER),
         stage=0,
+        weight=0.0,
         latch=None,
         entered=now,
     )
@@ -156,12 +161,13 @@ def _with_policy(placed: Placed, policy: Policy, traffic: Traffic, now: Instant)
     if old.phase is Phase.NEW:
         return replace(placed, state=replace(old, policy=policy.digest))
     phase = Phase.ROLLING_BACK if old.phase in LATCHED_PHASES else after(old.phase, Step.START_OVER)
-    stage = highest_stage_within(policy, traffic.weight or 0.0)
+    stage = highest_stage_within(policy, min(traffic.weight or 0.0, old.weight))
     state = replace(
         _spend_consents(without_evidence(old)),
         policy=policy.digest,
         phase=phase,
         stage=stage,
+        weight=policy.weight(stage),
         entered=now,
     )
     text = f"The policy changed: evidence starts anew at stage {stage}"
@@ -187,6 +193,7 @@ def _retry(
         attempt=desired.attempt,
         phase=after(old.phase, Step.RETRY),
         stage=stage,
+        weight=policy.weight(stage),
         latch=None,
         entered=now,
     )

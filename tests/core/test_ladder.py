@@ -220,3 +220,22 @@ def test_a_stage_counts_requests_whether_or_not_its_gates_do():
     policy = build.plan()
     walk = Walk(policy=replace(policy, stages=(first, *policy.stages[1:])))
     walk.until(lambda w: w.stage == 2, most=50)
+
+
+def test_samples_that_come_every_third_look_prove_all_the_time_between_them():
+    walk = Walk().at_stage(1)
+
+    def slow(at_s):
+        scraped_at = at_s - at_s % (3 * INTERVAL_S)
+        return build.look_readings(scraped_at)
+
+    walk.look = slow
+    walk.ticks(31)
+    assert walk.state.watched_s >= 27 * INTERVAL_S
+    assert walk.state.watched_s + walk.state.unproven_s <= 31 * INTERVAL_S
+
+
+def test_a_stage_that_nothing_is_asked_of_is_still_left_when_its_window_is_over():
+    policy = replace(build.plan(), stages=(build.stage(5, HOUR), build.stage(100)), rollback=())
+    walk = Walk(policy=policy).wants(stage=2).until(lambda w: w.phase is Phase.FINISHED, most=50)
+    assert walk.weight == 100
