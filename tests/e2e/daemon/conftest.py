@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import signal
 import subprocess
@@ -17,7 +18,9 @@ from pathlib import Path
 
 import httpx
 import pytest
+import structlog
 
+from canaryd.cli.main import run_command_line
 from canaryd.lab.http_server import Handler, LoopbackServer
 
 PATIENCE_S = 20.0
@@ -130,6 +133,7 @@ class Site:
 
     def __init__(self, folder, stable, canary, name="api"):
         self.folder, self.stable, self.canary, self.name = folder, stable, canary, name
+        self.run = run_canaryd
         self.policy_path = folder / f"{name}.yaml"
         self.desired_path = folder / f"{name}.desired.yaml"
         self.router_path = folder / f"{name}.canary.json"
@@ -161,7 +165,7 @@ class Site:
 
     def command(self, verb, *arguments):
         """Run one short command to its end."""
-        return run_canaryd(verb, str(self.policy_path), *arguments)
+        return self.run(verb, str(self.policy_path), *arguments)
 
     def status(self):
         return json.loads(self.command("status", "--json").stdout)
@@ -356,3 +360,26 @@ class RouterHistory:
 @pytest.fixture
 def history():
     return RouterHistory
+
+
+@pytest.fixture
+def canaryd():
+    """Run any command to its end; keywords are its environment."""
+    return run_canaryd
+
+
+@pytest.fixture
+def in_process(capsys):
+    """Run a command as a process would, without starting one."""
+    root = logging.getLogger()
+    before = root.handlers, root.level
+
+    def run(*arguments):
+        code = run_command_line(arguments)
+        shown = capsys.readouterr()
+        return subprocess.CompletedProcess(arguments, code, shown.out, shown.err)
+
+    yield run
+    root.handlers, root.level = before
+    logging.captureWarnings(capture=False)
+    structlog.reset_defaults()
