@@ -10,6 +10,7 @@ The same input always gives the same output, so that any decision can be replaye
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from canaryd.core.climbing import climb
 from canaryd.core.looking import Tick, look
@@ -64,7 +65,7 @@ def _finished(tick: Tick, decision: Decision) -> Decision:
     interval_s = tick.policy.interval_s(tick.now.seconds_since(since))
     return Decision(
         action=decision.action,
-        state=decision.state,
+        state=replace(decision.state, sent=decision.change.weight) if decision.change else decision.state,
         reasons=decision.reasons,
         change=decision.change,
         checks=tick.checks,

@@ -256,6 +256,8 @@ class RolloutState:
     """The stage's weight under the policy that granted it: what another policy must not exceed."""
     raised_from: float | None = None
     """While a raise is not yet served: the weight it started from."""
+    sent: float | None = None
+    """The weight of the last change: another one under that change's epoch is somebody else's edit."""
     epoch: int = 0
     latch: Latch | None = None
     entered: Instant | None = None

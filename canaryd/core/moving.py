@@ -255,7 +255,7 @@ def _raise_again(tick: Tick, seen: float) -> Decision:
     """Repeat a granted raise that never arrived, if the canary still looks well; otherwise respect the lower weight."""
     state = tick.state
     expected = tick.policy.weight(state.stage)
-    if state.raised_from is None or not same_weight(seen, state.raised_from):
+    if state.raised_from is None or not same_weight(seen, state.raised_from) or _was_edited(tick, seen):
         text = (
             f"somebody else lowered the canary to {format_weight(seen)}, canaryd had set {format_weight(expected)}; "
             "set stage to accept that, or raise attempt to climb again from there"
@@ -268,6 +268,14 @@ def _raise_again(tick: Tick, seen: float) -> Decision:
             tick, reason, Reason(code=ReasonCode.SETTLING, text="the canary must look well before it is repeated")
         )
     return _restore(tick, expected, reason)
+
+
+def _was_edited(tick: Tick, seen: float) -> bool:
+    """Whether the last change did arrive, as the epoch in the router shows, and its weight was changed since."""
+    assert not isinstance(tick.traffic, TrafficUnreadable)
+    mark, state = tick.traffic.mark, tick.state
+    arrived = mark is not None and mark.rollout == state.rollout and mark.epoch == state.epoch
+    return arrived and state.sent is not None and not same_weight(seen, state.sent)
 
 
 def _may_raise_again(tick: Tick) -> bool:

@@ -61,6 +61,25 @@ def test_a_raise_that_never_arrived_is_not_repeated_while_the_canary_looks_bad()
     assert "not_applied" in walk.codes
 
 
+@pytest.mark.parametrize("stage", [1, 2])
+def test_a_raise_that_somebody_took_back_before_the_next_look_is_not_repeated(stage):
+    walk = Walk().until(lambda w: w.last.action is Action.PROMOTE and w.stage == stage)
+    before = walk.policy.weight(stage - 1)
+    walk.set_by_others(before).restarts().tick(after_s=HOUR)
+    walk.ticks(20)
+    assert walk.weight == before
+    assert walk.codes == {"lowered_by_others"}
+
+
+def test_a_raise_is_repeated_after_the_weight_before_it_had_to_be_written_again():
+    walk = Walk().until(lambda w: w.last.action is Action.PROMOTE and w.stage == 2)
+    walk.traffic = build.served(None, version="broken")
+    walk.tick()
+    assert walk.weight == 5
+    walk.ticks(2)
+    assert walk.weight == 10
+
+
 def test_an_unknown_weight_is_written_again_and_never_jumped_over():
     walk = Walk().at_stage(3)
     walk.set_by_others(None).tick()
