@@ -157,16 +157,18 @@ class PolicySource:
         self._process.board.mark_down(self._rollout, self._process.clock.now(), problem)
 
     def changed(self) -> bool:
-        """Whether the file now holds another valid policy; a bad edit is said once and changes nothing."""
+        """Whether the file now holds another policy that can run; a bad edit is said once and changes nothing."""
         seen = _fingerprint(self._path)
         if seen == self._seen:
             return False
         self._seen = seen
         try:
-            return _content_digest(load_policy(self._path)) != self._digest
+            file = load_policy(self._path)
+            build_rollout(file, Process(self._process.settings))  # adapters refuse what the form alone does not show
         except OperatorError as error:
             log.error("policy.invalid", rollout=self.name, problem=str(error))  # noqa: TRY400
             return False
+        return _content_digest(file) != self._digest
 
 
 def _fingerprint(path: Path) -> str:
