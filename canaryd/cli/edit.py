@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Optional
@@ -11,7 +12,7 @@ import typer
 
 from canaryd.cli.exit_codes import Exit
 from canaryd.cli.options import QUIET, PolicyArgument, StateDirOption, settings_for
-from canaryd.errors import OperatorError
+from canaryd.errors import OperatorError, WorldError
 
 DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Show the edit and do not make it.")]
 
@@ -30,10 +31,21 @@ class _Editing:
 
         Read only when a command needs it: going back must work whatever has become of the state.
         """
+        status = self._status()
+        return int(status["stage"]) if status else default
+
+    def attempt_now(self) -> int:
+        """Return the highest attempt that the file or the daemon knows of, as far as its state can be read."""
+        try:
+            status = self._status()
+        except WorldError:
+            status = None
+        return max(int(self.desired.attempt), int(status["attempt"]) if status else 0)
+
+    def _status(self) -> Mapping[str, Any] | None:
         from canaryd.one_shot import stored_document  # noqa: PLC0415
 
-        status = stored_document(self.policy_path, self.settings)
-        return int(status["stage"]) if status else default
+        return stored_document(self.policy_path, self.settings)
 
     def known_stage(self, stage: int) -> int:
         """Return a stage that exists, or raise OperatorError."""
@@ -133,7 +145,7 @@ def _rollback_target(to: str, editing: _Editing) -> int:
 def retry(policy: PolicyArgument, *, state_dir: StateDirOption = None, dry_run: DryRunOption = False) -> int:
     """Try a rolled-back release again: raise the attempt. Earlier approvals and waivers are taken out."""
     editing = _open(policy, state_dir)
-    changes = {"attempt": editing.desired.attempt + 1, "approved": [], "waived": []}
+    changes = {"attempt": editing.attempt_now() + 1, "approved": [], "waived": []}
     return _apply(editing, changes, dry_run=dry_run)
 
 

@@ -92,7 +92,7 @@ def _latch(tick: Tick) -> Iterator[Reason]:
     state = tick.state
     if state.phase in LATCHED_PHASES:
         why = f": {state.latch.reason}" if state.latch else ""
-        text = f"{state.release} was rolled back and stays so until attempt is raised{why}"
+        text = f"{state.release} was rolled back and stays so until attempt is raised above {state.attempt}{why}"
         yield Reason(code=ReasonCode.LATCHED, text=text)
 
 

@@ -27,6 +27,7 @@ from canaryd.core.readings import (
     Side,
     Unread,
     add,
+    is_beyond,
     quantile,
 )
 
@@ -110,6 +111,8 @@ def _check(condition: Condition, readings: Readings, when_held: Outcome, otherwi
         return _unknown(condition, Side.CANARY, canary)
     if isinstance(limit, (NoData, Unread)):
         return _unknown(condition, Side.STABLE, limit, canary=canary)
+    if isinstance(reading, Histogram) and limit > canary and _is_beyond(signal, reading, canary):
+        return _unknown(condition, Side.CANARY, _beyond(signal, reading), canary=canary)
     held = COMPARISONS[condition.op](canary, limit)
     detail = reading.detail if isinstance(reading, Health) else ""
     return Check(condition, when_held if held else otherwise, canary, limit, detail)
@@ -122,8 +125,23 @@ def _limit(condition: Condition, readings: Readings) -> float | NoData | Unread:
         return wanted.value
     if isinstance(wanted, State):
         return float(wanted.up)
-    stable = value_of(condition.signal, readings.get(condition.signal.metric, Side.STABLE))
-    return stable if isinstance(stable, (NoData, Unread)) else wanted.factor * stable
+    reading = readings.get(condition.signal.metric, Side.STABLE)
+    stable = value_of(condition.signal, reading)
+    if isinstance(stable, (NoData, Unread)):
+        return stable
+    if isinstance(reading, Histogram) and _is_beyond(condition.signal, reading, stable):
+        return _beyond(condition.signal, reading)
+    return wanted.factor * stable
+
+
+def _is_beyond(signal: Signal, histogram: Histogram, value: float) -> bool:
+    return signal.stat.startswith("p") and is_beyond(histogram, value)
+
+
+def _beyond(signal: Signal, histogram: Histogram) -> NoData:
+    highest = histogram.buckets[-2][0]
+    detail = f"{signal.stat} is above the histogram's highest bucket bound ({highest:g}), and nobody knows by how much"
+    return NoData(why=Absence.BEYOND_BUCKETS, detail=detail)
 
 
 def _unknown(

@@ -160,8 +160,9 @@ def _with_policy(placed: Placed, policy: Policy, traffic: Traffic, now: Instant)
     old = placed.state
     if old.phase is Phase.NEW:
         return replace(placed, state=replace(old, policy=policy.digest))
-    phase = Phase.ROLLING_BACK if old.phase in LATCHED_PHASES else after(old.phase, Step.START_OVER)
-    stage = highest_stage_within(policy, min(traffic.weight or 0.0, old.weight))
+    phase = after(old.phase, Step.ROLL_BACK if old.phase in LATCHED_PHASES else Step.START_OVER)
+    served = old.weight if traffic.weight is None else min(traffic.weight, old.weight)
+    stage = highest_stage_within(policy, served)
     state = replace(
         _spend_consents(without_evidence(old)),
         policy=policy.digest,

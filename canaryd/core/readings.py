@@ -46,6 +46,8 @@ class Absence(StrEnum):
     """NaN or infinite."""
     WARMING = "warming"
     """Too soon: the first look of a stage, or one that would reach back into the stage before."""
+    BEYOND_BUCKETS = "beyond_buckets"
+    """A percentile above the highest bucket bound: how far above, the histogram cannot tell."""
     TOO_FEW = "too_few"
     """Fewer events than the rule asks for; they are gathered further."""
 
@@ -205,23 +207,28 @@ MAX_BUCKETS = 500
 def quantile(histogram: Histogram, q: float) -> float:
     """Return the ``q`` quantile (0 < q < 1) of merged buckets by linear interpolation inside a bucket.
 
-    The rule is that of Prometheus' ``histogram_quantile``: the lowest bucket starts at 0 (or at its own
-    bound when that is not positive) and a quantile in the infinite bucket is the highest finite bound.
-    The histogram must not be empty.
+    The rule is that of Prometheus' ``histogram_quantile``: the lowest bucket starts at 0 (or at its own bound when
+    that is not positive). A quantile in the infinite bucket is the number just above the highest finite bound, where
+    Prometheus gives the bound itself: ``is_beyond`` tells the two apart. The histogram must not be empty.
     """
     rank = q * histogram.count
     lower_bound, lower_count = 0.0, 0.0
     for bound, count in histogram.buckets:
         if count >= rank and count > lower_count:
             if math.isinf(bound):
-                return lower_bound
+                break
             if bound <= 0:
                 return bound
             return lower_bound + (bound - lower_bound) * (rank - lower_count) / (count - lower_count)
         if not math.isinf(bound):
             lower_bound = bound
         lower_count = count
-    return lower_bound
+    return math.nextafter(lower_bound, math.inf)
+
+
+def is_beyond(histogram: Histogram, value: float) -> bool:
+    """Whether a quantile lies above the highest finite bound, so that it is only known to be larger than that."""
+    return len(histogram.buckets) > 1 and value > histogram.buckets[-2][0]
 
 
 NOTHING_YET = NoData(why=Absence.WARMING, detail="nothing has been seen in this stage yet")

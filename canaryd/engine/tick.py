@@ -13,7 +13,6 @@ Steps 5 and 6 finish even when the process is told to stop.
 
 from __future__ import annotations
 
-from collections import deque
 from dataclasses import replace
 
 import anyio
@@ -22,19 +21,17 @@ import structlog
 from canaryd.core.decide import decide
 from canaryd.core.explain import sentence
 from canaryd.core.invariants import Step, violations
-from canaryd.core.model import Action, Decision, Desired, Event, Instant, Observation, RolloutState
+from canaryd.core.model import Action, Desired, Instant, Observation, RolloutState
 from canaryd.engine import codec
 from canaryd.engine.desire import DesireReader
+from canaryd.engine.journal import SHOWN_LINES, Journal
 from canaryd.engine.observe import observe
 from canaryd.engine.status import document
 from canaryd.engine.wiring import Rollout
 from canaryd.errors import ChangeRefused, ChangeUnknown, InvariantViolated, OperatorError, StateCorrupt, WorldError
-from canaryd.ports import JournalLine, Notifier, TickOutcome, TickRecord, TickReport
+from canaryd.ports import Notifier, TickOutcome, TickRecord, TickReport
 
 log = structlog.get_logger(__name__)
-
-JOURNAL_LINES = 50
-"""How many of the newest events the status document shows; all of them are in the store."""
 
 
 class Ticker:
@@ -44,9 +41,8 @@ class Ticker:
         self._rollout = rollout
         self._state: RolloutState | None = None
         self._desire = DesireReader(rollout)
-        self._told: tuple[Event, ...] = ()
         self._logged_codes: list[str] = []
-        self._journal: deque[JournalLine] = deque(maxlen=JOURNAL_LINES)
+        self._journal = Journal()
 
     @property
     def state(self) -> RolloutState | None:
@@ -61,7 +57,7 @@ class Ticker:
         except StateCorrupt as error:
             log.error("state.corrupt", rollout=self._rollout.policy.rollout, problem=str(error))  # noqa: TRY400
             self.resume(None)
-        self._journal.extend(await self._rollout.store.journal(JOURNAL_LINES))
+        self._journal.recall(await self._rollout.store.journal(SHOWN_LINES))
 
     def resume(self, state: RolloutState | None) -> None:
         """Go on from a state that was read elsewhere, without taking the lease."""
@@ -89,7 +85,9 @@ class Ticker:
         now = self._rollout.clock.now()
         step = self._decide(desired, observation, now)
         outcome = await self._carry_out(step)
-        return await self._tell(self._as_done(step, outcome), outcome, started)
+        if outcome is TickOutcome.NOT_STORED and step.raises:
+            step = self._journal.take_back(step)  # it was not done
+        return await self._tell(step, outcome, started)
 
     async def plan(self) -> TickReport:
         """Look and decide, and do nothing: what the next tick would do."""
@@ -100,7 +98,7 @@ class Ticker:
 
     def _decide(self, desired: Desired, observation: Observation, now: Instant) -> Step:
         policy = self._rollout.policy
-        decision = self._without_repeats(decide(policy, desired, self._state, observation, now))
+        decision = self._journal.without_repeats(decide(policy, desired, self._state, observation, now))
         step = Step(
             policy=policy, desired=desired, before=self._state, observation=observation, decision=decision, now=now
         )
@@ -109,42 +107,24 @@ class Ticker:
             raise InvariantViolated("; ".join(problems))
         return step
 
-    def _note_events(self, step: Step) -> None:
-        for event in step.decision.events:
-            line = JournalLine(
-                at=step.now.wall,
-                kind=event.kind.value,
-                text=event.text,
-                stage=step.after.stage,
-                release=step.after.release,
-            )
-            self._journal.appendleft(line)
-
-    def _as_done(self, step: Step, outcome: TickOutcome) -> Step:
-        """Return the step as it came to pass: a raise that was not stored did not happen, and is news another time."""
-        if outcome is not TickOutcome.NOT_STORED or not step.raises:
-            return step
-        for _ in step.decision.events:
-            self._journal.popleft()
-        self._told = ()
-        return replace(step, decision=replace(step.decision, events=()))
-
-    def _without_repeats(self, decision: Decision) -> Decision:
-        """Drop events that the tick before told in the same words: a repair that is tried again is no news."""
-        told, self._told = self._told, decision.events
-        return replace(decision, events=tuple(event for event in decision.events if event not in told))
-
     # ---------------------------------------------------------------- persist and act
 
     async def _carry_out(self, step: Step) -> TickOutcome:
-        self._note_events(step)
+        self._journal.note(step)
         outcome = TickOutcome.NOT_STORED
         with anyio.CancelScope(shield=True):
             stored = await self._persist(step)
             if stored or not step.raises:
-                self._state = step.after
+                self._remember(step, stored=stored)
                 outcome = await self._act(step) if step.decision.change else outcome
         return TickOutcome.HELD if stored and not step.decision.change else outcome
+
+    def _remember(self, step: Step, *, stored: bool) -> None:
+        self._state = step.after
+        if stored:
+            self._journal.mark_stored()
+        else:
+            self._journal.mark_unstored(step.decision)
 
     async def _persist(self, step: Step) -> bool:
         try:
@@ -162,7 +142,7 @@ class Ticker:
         return TickRecord(
             state=codec.encode(step.after),
             at=step.now,
-            decision=step.decision,
+            decision=self._journal.to_store(step.decision),
             observation=step.observation,
             summary=self._sentence(step),
             document=document(self._report(step, TickOutcome.HELD, step.now), step.policy),
@@ -218,7 +198,7 @@ class Ticker:
             desired=step.desired,
             desired_error=self._desire.error,
             policy_file=self._rollout.policy_file,
-            journal=tuple(self._journal),
+            journal=self._journal.lines,
         )
 
     def _sentence(self, step: Step) -> str:

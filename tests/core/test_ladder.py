@@ -239,3 +239,21 @@ def test_a_stage_that_nothing_is_asked_of_is_still_left_when_its_window_is_over(
     policy = replace(build.plan(), stages=(build.stage(5, HOUR), build.stage(100)), rollback=())
     walk = Walk(policy=policy).wants(stage=2).until(lambda w: w.phase is Phase.FINISHED, most=50)
     assert walk.weight == 100
+
+
+SLOWER_THAN_THE_BUCKETS = build.Histogram(
+    buckets=((1.0, 0.0), (10.0, 50.0), (float("inf"), 100.0)), total_value=5000.0, span_s=INTERVAL_S, newest_at=0
+)
+
+
+def test_a_percentile_above_the_highest_bucket_passes_no_gate_that_asks_for_less():
+    walk = Walk().at_stage(1).sees(canary={"latency": SLOWER_THAN_THE_BUCKETS}).ticks(200)
+    assert walk.stage == 1
+    assert "p95 is above the histogram's highest bucket bound (10), and nobody knows by how much" in walk.summary
+
+
+def test_a_percentile_above_the_highest_bucket_is_a_breach_of_what_lies_below_it():
+    policy = replace(build.plan(), rollback=(build.rule("latency.p95 > 10"),))
+    walk = Walk(policy=policy).at_stage(1).sees(canary={"latency": SLOWER_THAN_THE_BUCKETS})
+    walk.tick()
+    assert walk.weight == 0

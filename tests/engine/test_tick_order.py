@@ -224,3 +224,12 @@ async def test_the_journal_in_the_status_shows_what_happened_newest_first(world)
     await world.at_stage(2)
     kinds = [line.kind for line in world.last.journal]
     assert kinds == ["window_opened", "promoted", "window_opened", "started"]
+
+
+async def test_a_rollback_done_while_the_disk_is_full_is_in_the_stored_journal_later(world, emergency):
+    ticker = await world.at_stage(3)
+    world.store_faults.at(StorePoint.BEFORE_WRITE, *[FULL] * 5)
+    world.canary = emergency
+    await world.ticks(ticker, 8)
+    kinds = [line.kind for line in world.disk.durable.journal]
+    assert kinds.count("rolled_back") == 1
