@@ -18,6 +18,7 @@ from canaryd.core.model import (
     Mark,
     Policy,
     RolloutState,
+    Track,
     Traffic,
     TrafficUnreadable,
 )
@@ -49,7 +50,10 @@ def place(
 
 
 def without_evidence(state: RolloutState) -> RolloutState:
-    """Return the state with everything forgotten that was gathered in its stage."""
+    """Return the state with everything forgotten that was gathered in its stage.
+
+    Rules still know which samples they have judged: the one that sent a release back must not do so a second time.
+    """
     return replace(
         state,
         opened=None,
@@ -58,7 +62,7 @@ def without_evidence(state: RolloutState) -> RolloutState:
         proven_at=-math.inf,
         blind_since=None,
         tallies={},
-        tracks={},
+        tracks={name: Track(newest_at=track.newest_at) for name, track in state.tracks.items()},
         raised_from=None,
     )
 

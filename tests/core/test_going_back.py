@@ -59,6 +59,18 @@ def test_one_sample_seen_many_times_is_one_breach():
     assert walk.state.latch is None
 
 
+def test_the_sample_that_sent_a_release_back_does_not_send_it_back_again_from_the_stage_below():
+    hungry = build.rule("memory > 0.85")
+    walk = Walk(policy=replace(build.plan(), rollback=(hungry,))).at_stage(3)
+    sample = Gauge(
+        value=0.9, newest_at=walk.at_s + INTERVAL_S
+    )  # a source that brings points less often than canaryd looks
+    walk.look = lambda at_s: build.look_readings(at_s, canary={"memory": sample})
+    walk.ticks(20)
+    assert walk.state.latch is not None
+    assert walk.stage == 2
+
+
 def test_an_emergency_goes_all_the_way_on_the_look_that_sees_it():
     walk = Walk().at_stage(4).sees(canary={"errors": counts(0, total=100, bad=30)})
     walk.tick()
