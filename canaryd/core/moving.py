@@ -25,10 +25,11 @@ from canaryd.core.model import (
     RollbackTarget,
     RolloutState,
     Rule,
+    Traffic,
     TrafficUnreadable,
 )
 from canaryd.core.phases import Phase, Step, after
-from canaryd.core.placing import without_evidence
+from canaryd.core.placing import highest_stage_within, without_evidence
 from canaryd.core.wording import format_duration
 
 
@@ -126,16 +127,24 @@ def roll_back_by_rule(tick: Tick) -> Decision | None:
 
 
 def _target(tick: Tick, rule: Rule) -> int:
-    """Return the stage a rule goes back to, never above one below the present."""
-    state = tick.state
-    here = state.stage
-    if state.phase is Phase.ROLLING_BACK and state.latch is not None:
-        here = state.latch.from_stage  # not there yet: "previous" still means one below where it broke
+    """Return the stage a rule goes back to, never above one below where it broke."""
+    here = _broken_stage(tick)
     if rule.to is RollbackTarget.STABLE:
         return 0
     if rule.to is RollbackTarget.PREVIOUS:
         return max(0, here - 1)
     return min(int(rule.to), max(0, here - 1))
+
+
+def _broken_stage(tick: Tick) -> int:
+    """Return the stage that the looks of now speak of: the one served, while the one decided is not yet there."""
+    state = tick.state
+    if state.phase is Phase.ROLLING_BACK and state.latch is not None:
+        return state.latch.from_stage
+    if state.raised_from is None:
+        return state.stage
+    seen = tick.traffic.weight if isinstance(tick.traffic, Traffic) else None
+    return min(state.stage, highest_stage_within(tick.policy, state.raised_from if seen is None else seen))
 
 
 def roll_back_blind(tick: Tick) -> Decision | None:

@@ -238,6 +238,15 @@ def test_a_rollback_one_stage_that_is_not_served_yet_goes_no_farther_for_the_sam
     assert walk.stage == 3
 
 
+def test_a_breach_before_a_raise_arrives_goes_back_from_what_is_served():
+    walk = Walk().at_stage(2)
+    before = walk.traffic
+    walk.until(lambda w: w.last.action is Action.PROMOTE)
+    walk.traffic = before  # the raise to 25 % is lost
+    walk.sees(canary=BREACH).until(lambda w: w.last.action is Action.ROLL_BACK)
+    assert walk.weight == 5
+
+
 def test_the_latch_is_in_the_routers_own_record():
     walk = Walk().at_stage(2).sees(canary=BREACH).ticks(4)
     assert walk.traffic.mark.latched
