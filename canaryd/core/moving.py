@@ -272,11 +272,8 @@ def _raise_again(tick: Tick, seen: float) -> Decision:
         return hold(tick, Reason(code=ReasonCode.LOWERED_BY_OTHERS, text=text))
     text = f"the raise to {format_weight(expected)} did not arrive"
     reason = Reason(code=ReasonCode.NOT_APPLIED, text=text)
-    if any(is_in_breach(check) for check in tick.checks) or not _may_raise_again(tick):
-        return hold(
-            tick, reason, Reason(code=ReasonCode.SETTLING, text="the canary must look well before it is repeated")
-        )
-    return _restore(tick, expected, reason)
+    obstacle = _obstacle_to_repeating(tick)
+    return hold(tick, reason, obstacle) if obstacle else _restore(tick, expected, reason)
 
 
 def _was_edited(tick: Tick, seen: float) -> bool:
@@ -287,5 +284,10 @@ def _was_edited(tick: Tick, seen: float) -> bool:
     return arrived and state.sent is not None and not same_weight(seen, state.sent)
 
 
-def _may_raise_again(tick: Tick) -> bool:
-    return tick.desired.paused is False and (knows_now(tick.checks) or tick.state.stage == 1)
+def _obstacle_to_repeating(tick: Tick) -> Reason | None:
+    if tick.desired.paused:
+        return Reason(code=ReasonCode.PAUSED, text="paused by a person")
+    known = knows_now(tick.checks) or tick.state.stage == 1  # without traffic the canary has nothing to show yet
+    if known and not any(is_in_breach(check) for check in tick.checks):
+        return None
+    return Reason(code=ReasonCode.SETTLING, text="the canary must look well before it is repeated")

@@ -80,6 +80,15 @@ def test_a_raise_is_repeated_after_the_weight_before_it_had_to_be_written_again(
     assert walk.weight == 10
 
 
+def test_a_raise_that_never_arrived_waits_for_a_paused_rollout_and_says_so():
+    walk = Walk()
+    walk.router_obeys = False
+    walk.until(lambda w: w.last.action is Action.PROMOTE)
+    walk.wants(paused=True).tick()
+    assert walk.last.change is None
+    assert walk.codes == {"not_applied", "paused"}
+
+
 def test_an_unknown_weight_is_written_again_and_never_jumped_over():
     walk = Walk().at_stage(3)
     walk.set_by_others(None).tick()
