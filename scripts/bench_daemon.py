@@ -167,6 +167,7 @@ def idle_daemon(seconds: float) -> Idle:
     """Watch one rollout that holds in its first window."""
     with workplace() as (folder, environment), prometheus(folder) as (url, which):
         path = rollout(folder, "idle", PROMETHEUS_POLICY.format(url=url), 1)
+        first_tick_s([path], environment)  # what compiles needs more memory
         with running([path], environment) as daemon:
             address = daemon.wait_for("daemon.started")["http"]
             drain(daemon)
