@@ -9,6 +9,7 @@ The same input always gives the same output, so that any decision can be replaye
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -40,6 +41,8 @@ MOVES: tuple[Move, ...] = (
 
 SETTLING_LOOK_S = 2.0
 """After a change the router is looked at again this soon, however long the interval."""
+SETTLING_PATIENCE = 10.0
+"""What is on its way for long is looked at less often: each wait is this part of the time since it was decided."""
 
 
 def decide(
@@ -71,9 +74,13 @@ def _finished(tick: Tick, decision: Decision) -> Decision:
         checks=tick.checks,
         events=(*tick.events, *decision.events),
         watched=tick.watched,
-        next_look_s=min(interval_s, SETTLING_LOOK_S) if _is_on_its_way(decision) else interval_s,
+        next_look_s=min(interval_s, _settling_look_s(tick, decision)),
     )
 
 
-def _is_on_its_way(decision: Decision) -> bool:
-    return decision.change is not None or decision.state.phase in (Phase.SETTLING, Phase.ROLLING_BACK)
+def _settling_look_s(tick: Tick, decision: Decision) -> float:
+    """Return how soon to look whether a change has come through; an unwilling router is not asked without end."""
+    state = decision.state
+    if state.phase in (Phase.SETTLING, Phase.ROLLING_BACK) and state.entered is not None:
+        return max(SETTLING_LOOK_S, tick.now.seconds_since(state.entered) / SETTLING_PATIENCE)
+    return SETTLING_LOOK_S if decision.change is not None else math.inf

@@ -247,6 +247,20 @@ def test_a_breach_before_a_raise_arrives_goes_back_from_what_is_served():
     assert walk.weight == 5
 
 
+def test_a_router_that_refuses_for_an_hour_is_asked_often_at_first_and_then_every_interval():
+    walk = Walk(policy=build.plan(interval_s=60.0)).at_stage(4)
+    walk.router_obeys = False
+    walk.sees(canary=BREACH).until(lambda w: w.last.action is Action.ROLL_BACK)
+    began_s = walk.at_s
+    waits = []
+    while walk.at_s < began_s + 3600:
+        walk.tick()
+        waits.append(walk.last.next_look_s)
+    assert waits[0] == 2
+    assert waits[-1] == 60
+    assert len(waits) < 120
+
+
 def test_the_latch_is_in_the_routers_own_record():
     walk = Walk().at_stage(2).sees(canary=BREACH).ticks(4)
     assert walk.traffic.mark.latched
