@@ -34,7 +34,7 @@ from canaryd.core.model import (
 )
 from canaryd.core.phases import OPEN_PHASES, Phase, Step, after
 from canaryd.core.placing import Placed
-from canaryd.core.readings import Known, MetricKind, NoData, Readings, Side, Unread, add
+from canaryd.core.readings import Absence, Known, MetricKind, NoData, Readings, Side, Unread, add
 from canaryd.core.wording import format_duration
 
 MAX_CREDIT_INTERVALS = 1.5
@@ -76,13 +76,14 @@ def look(policy: Policy, desired: Desired, placed: Placed, observation: Observat
     stage = policy.stages[number - 1] if number else NO_STAGE
     tracks, rule_checks = _follow_rules(policy.rules_at(number), state.tracks, readings)
     checks_now = [*rule_checks, *_gates(stage.require, CheckRole.GATE_NOW, readings)]
-    clear = not any(blinds(check) for check in checks_now)
+    missing = {check.check.absence for check in checks_now if blinds(check)}
+    clear = not missing
     counts = serves and state.phase in OPEN_PHASES and state.opened is not now
     looked = counts and clear and number > 0
     newest_at = _proof(stage, policy.rules_at(number), readings)
     watched = looked and (newest_at is None or newest_at > state.proven_at)
     looked_s = state.unproven_s + (_credit_s(policy, state, now) if looked else 0.0)
-    blind_since, blind = _follow_blindness(policy, state, clear=clear, now=now)
+    blind_since, blind = _follow_blindness(policy, state, blind=bool(missing - {Absence.WARMING}), now=now)
     state = replace(
         state,
         tracks=tracks,
@@ -223,10 +224,13 @@ def _credit_s(policy: Policy, state: RolloutState, now: Instant) -> float:
 
 
 def _follow_blindness(
-    policy: Policy, state: RolloutState, *, clear: bool, now: Instant
+    policy: Policy, state: RolloutState, *, blind: bool, now: Instant
 ) -> tuple[Instant | None, tuple[Event, ...]]:
-    """Return since when there are no usable samples, and say so once when it lasts too long."""
-    if clear or not state.stage:
+    """Return since when there are no usable samples, and say so once when it lasts too long.
+
+    A source that is warming up does what it should: each change of stage is followed by its look-back and its delay.
+    """
+    if not blind or not state.stage:
         return None, ()
     since = state.blind_since or now
     blind_s, page_after_s = now.seconds_since(since), policy.blind.page_after_s

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from canaryd.core.model import Action, Blind, RollbackTarget, TrafficUnreadable
+from canaryd.core.model import Action, Blind, EventKind, RollbackTarget, TrafficUnreadable
 from canaryd.core.phases import Phase
 from canaryd.core.readings import Absence, Fault, Gauge, Health, NoData, Unread
 from canaryd.testing import build
@@ -197,6 +197,20 @@ def test_blindness_is_said_once_and_holds():
     told = [event for decision in walk.decisions for event in decision.events if event.kind == "blind"]
     assert len(told) == 1
     assert walk.weight == 25
+
+
+def test_a_source_that_warms_up_after_a_change_of_stage_is_waited_for_however_long_its_look_back():
+    blind = Blind(page_after_s=120, roll_back_after_s=300)
+    walk = Walk(policy=build.plan(interval_s=30.0, blind=blind))
+    walk.tick()
+    raised_s = walk.at_s
+    warming = NoData(why=Absence.WARMING, detail="the look-back of 600 s would reach into the stage before")
+    walk.look = lambda at_s: build.look_readings(at_s, canary={"errors": warming} if at_s < raised_s + 600 else {})
+    walk.ticks(30)
+    assert walk.stage == 1
+    assert walk.state.latch is None
+    assert not any(event.kind is EventKind.BLIND for decision in walk.decisions for event in decision.events)
+    assert 0 < walk.state.watched_s < 30 * 30 - 500
 
 
 def test_blindness_rolls_back_only_where_the_policy_says_so():
