@@ -111,9 +111,11 @@ def look(policy: Policy, desired: Desired, placed: Placed, observation: Observat
 def _forget_times_to_come(state: RolloutState, now: Instant) -> RolloutState:
     """After a restart, forget points from the future: the wall clock was set back while nobody was looking.
 
-    Otherwise every sample would look old until the clock has caught up.
+    Otherwise every sample would look old until the clock has caught up. Ticks of a scheduler are one run whose elapsed
+    time is the wall clock's: there it shows as time that went back.
     """
-    if state.last_look is None or state.last_look.run == now.run:
+    last = state.last_look
+    if last is None or (last.run == now.run and last.elapsed <= now.elapsed):
         return state
     latest = now.wall + TOLERATED_SKEW_S
     return replace(

@@ -210,3 +210,10 @@ def test_a_clock_set_back_during_a_restart_does_not_make_every_sample_look_old()
     walk.at_s -= 2 * HOUR  # the wall clock, the samples' times and the new run's elapsed time all start earlier
     walk.restarts().sees(canary={"errors": counts(0, total=1000, bad=20)}).ticks(3)
     assert walk.state.latch is not None
+
+
+def test_a_clock_set_back_between_two_ticks_of_a_scheduler_does_not_make_every_sample_look_old():
+    walk = Walk(run="scheduler").at_stage(2).ticks(5)
+    walk.at_s -= 24 * HOUR  # all ticks are one run, whose elapsed time is the wall clock's
+    walk.sees(canary={"errors": counts(0, total=1000, bad=20)}).ticks(3)
+    assert walk.state.latch is not None
