@@ -60,8 +60,11 @@ class Ticker:
         self._journal.recall(await self._rollout.store.journal(SHOWN_LINES))
 
     def resume(self, state: RolloutState | None) -> None:
-        """Go on from a state that was read elsewhere, without taking the lease."""
-        self._state = state
+        """Go on from a state that was read elsewhere, without taking the lease.
+
+        Whether the router knows more than that state is asked anew, also where all processes are one run.
+        """
+        self._state = replace(state, read_router_in="") if state else None
         self._desire.last_good = self._fitting(state.desired if state else None)
 
     def _fitting(self, desired: Desired | None) -> Desired | None:

@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 
 from canaryd.core.model import Action
+from canaryd.core.phases import Phase
 from canaryd.core.readings import Counts, Health
 from canaryd.errors import (
     ChangeRefused,
@@ -41,6 +42,18 @@ async def test_a_rollback_goes_ahead_although_the_disk_is_full(world, emergency)
     await world.ticks(ticker, 1)
     assert world.traffic.weight == 0
     assert world.traffic.mark.latched
+
+
+async def test_a_rollback_that_only_the_router_remembers_is_taken_over_within_one_run(world, emergency):
+    """A scheduler's ticks are one run, and so is a rollout that its supervisor starts again."""
+    ticker = await world.at_stage(3)
+    world.store_faults.at(StorePoint.BEFORE_WRITE, *[FULL] * 5)
+    world.canary = emergency
+    await world.ticks(ticker, 1)
+    world.canary = {}
+    report = await world.ticks(await world.ticker(), 3)
+    assert report.decision.state.phase is Phase.ROLLED_BACK
+    assert world.traffic.weight == 0
 
 
 async def test_a_rollback_goes_ahead_whatever_the_store_raises(world, emergency):
