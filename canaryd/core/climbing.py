@@ -97,7 +97,7 @@ def _latch(tick: Tick) -> Iterator[Reason]:
 
 
 def _breaches(tick: Tick) -> Iterator[Reason]:
-    for check in tick.checks:
+    for check in tick.troubles:
         if check.role is CheckRole.RULE and check.check.outcome is Outcome.FAIL:
             yield Reason(code=ReasonCode.BREACH, text=rule_in_words(check))
 
@@ -117,7 +117,7 @@ def _health_at_start(tick: Tick) -> Iterator[Reason]:
 def _unknowns(tick: Tick) -> Iterator[Reason]:
     """What cannot be seen now. A canary without traffic has nothing to show yet: at stage 0 only errors count."""
     signals: dict[tuple[ReasonCode, str], list[str]] = {}
-    for role, check, *_ in tick.checks:
+    for role, check, *_ in tick.troubles:
         if role is CheckRole.GATE_SO_FAR or not is_blind(check) or (not tick.state.stage and not is_error(check)):
             continue
         code = ReasonCode.ERROR if is_error(check) else ReasonCode.NO_DATA
@@ -140,7 +140,7 @@ def _gates(tick: Tick) -> Iterator[Reason]:
 
     A stage so far that is unknown was never watched, and then the window is in the way.
     """
-    for role, check, *_ in tick.checks:
+    for role, check, *_ in tick.troubles:
         if role is CheckRole.RULE or check.outcome is Outcome.PASS:
             continue
         if check.outcome is Outcome.FAIL:

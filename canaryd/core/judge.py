@@ -225,7 +225,7 @@ def _streak_after(track: Track, check: Check) -> int:
 
 
 def _rule_check(rule: Rule, track: Track, check: Check) -> RoleCheck:
-    return RoleCheck(role=CheckRole.RULE, check=check, rule=rule.name, streak=track.streak, streak_needed=rule.streak)
+    return RoleCheck(CheckRole.RULE, check, rule.name, track.streak, rule.streak)
 
 
 def is_error(check: Check) -> bool:

@@ -56,6 +56,8 @@ class Tick:
     traffic: Traffic | TrafficUnreadable
     readings: Readings
     checks: tuple[RoleCheck, ...]
+    troubles: tuple[RoleCheck, ...]
+    """The checks that did not pass, and the rules with a streak; in a good look there are none."""
     watched: bool
     events: tuple[Event, ...]
     now: Instant
@@ -95,13 +97,15 @@ def look(policy: Policy, desired: Desired, placed: Placed, observation: Observat
         last_look=now,
         read_router_in=now.run if isinstance(traffic, Traffic) else state.read_router_in,
     )
+    checks = (*checks_now, *_gates(stage.require, CheckRole.GATE_SO_FAR, _so_far(stage, state)))
     return Tick(
         policy=policy,
         desired=desired,
         state=state,
         traffic=traffic,
         readings=readings,
-        checks=(*checks_now, *_gates(stage.require, CheckRole.GATE_SO_FAR, _so_far(stage, state))),
+        checks=checks,
+        troubles=tuple([check for check in checks if check.streak or check.check.outcome is not Outcome.PASS]),
         watched=watched,
         events=(*placed.events, *opened, *blind),
         now=now,

@@ -115,9 +115,12 @@ def _unreadable(traffic: TrafficUnreadable) -> Reason:
 
 def roll_back_by_rule(tick: Tick) -> Decision | None:
     """Go back as far as the farthest rule that was broken often enough in a row."""
+    fired = [check for check in tick.troubles if has_fired(check)]
+    if not fired:
+        return None
     rules = {rule.name: rule for rule in tick.policy.rules_at(tick.state.stage)}
-    fired = [(check, _target(tick, rules[check.rule])) for check in tick.checks if has_fired(check)]
-    back = [(check, target) for check, target in fired if target < tick.state.stage]
+    targets = [(check, _target(tick, rules[check.rule])) for check in fired]
+    back = [(check, target) for check, target in targets if target < tick.state.stage]
     if not back:
         return None
     lowest = min(target for _, target in back)
@@ -287,7 +290,7 @@ def _was_edited(tick: Tick, seen: float) -> bool:
 def _obstacle_to_repeating(tick: Tick) -> Reason | None:
     if tick.desired.paused:
         return Reason(code=ReasonCode.PAUSED, text="paused by a person")
-    known = knows_now(tick.checks) or tick.state.stage == 1  # without traffic the canary has nothing to show yet
-    if known and not any(is_in_breach(check) for check in tick.checks):
+    known = knows_now(tick.troubles) or tick.state.stage == 1  # without traffic the canary has nothing to show yet
+    if known and not any(is_in_breach(check) for check in tick.troubles):
         return None
     return Reason(code=ReasonCode.SETTLING, text="the canary must look well before it is repeated")
