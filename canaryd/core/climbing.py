@@ -18,7 +18,7 @@ from canaryd.core.explain import (
     window_in_words,
 )
 from canaryd.core.judge import events_in, is_blind, is_error
-from canaryd.core.looking import Tick
+from canaryd.core.looking import Tick, knows_now
 from canaryd.core.model import (
     Action,
     CheckRole,
@@ -169,9 +169,21 @@ def _window(tick: Tick) -> Iterator[Reason]:
         return
     required_s = 0.0 if stage.window_s is None or _is_waived(tick) else stage.window_s
     if state.watched_s < required_s:
-        yield Reason(code=ReasonCode.WINDOW, text=window_in_words(state.watched_s, required_s))
-    elif not tick.watched or state.watched_s <= 0:
-        yield Reason(code=ReasonCode.WINDOW, text="this look does not count: nothing of the stage was watched yet")
+        words = window_in_words(state.watched_s, required_s)
+        yield Reason(code=ReasonCode.WINDOW, text=f"{words}; {FIRST_LOOK}" if _is_first_look(tick) else words)
+    elif not tick.watched:
+        yield Reason(
+            code=ReasonCode.WINDOW, text=FIRST_LOOK if _is_first_look(tick) else "newer samples are waited for"
+        )
+
+
+FIRST_LOOK = "this look does not count: it is the first after a start, or after a gap of more than three intervals"
+
+
+def _is_first_look(tick: Tick) -> bool:
+    """Whether a look at an open stage brought no time although everything was known."""
+    state = tick.state
+    return not tick.watched and not state.unproven_s and state.opened is not tick.now and knows_now(tick.checks)
 
 
 def _is_waived(tick: Tick) -> bool:

@@ -2,8 +2,8 @@
 
 Only watched time counts. A look is credited when the router serves the stage, and every signal that the stage
 depends on is known; the credit is the time since the last look of the same process, at most one and a half
-intervals, and nothing after a gap of more than three. Time in which no metric brought a newer sample is held back until
-one does.
+intervals, and nothing after a gap of more than three: no look alone lets a rollout go on. Time in which no metric
+brought a newer sample is held back until one does.
 """
 
 from __future__ import annotations
@@ -83,8 +83,9 @@ def look(policy: Policy, desired: Desired, placed: Placed, observation: Observat
     counts = serves and state.phase in OPEN_PHASES and state.opened is not now
     looked = counts and clear and number > 0
     newest_at = _proof(stage, policy.rules_at(number), readings)
-    watched = looked and (newest_at is None or newest_at > state.proven_at)
-    looked_s = state.unproven_s + (_credit_s(policy, state, now) if looked else 0.0)
+    credit_s = _credit_s(policy, state, now) if looked else 0.0
+    watched = credit_s > 0 and (newest_at is None or newest_at > state.proven_at)
+    looked_s = state.unproven_s + credit_s
     blind_since, blind = _follow_blindness(policy, state, blind=bool(missing - {Absence.WARMING}), now=now)
     state = replace(
         state,

@@ -28,6 +28,24 @@ def test_restarting_at_every_look_delays_and_never_hastens():
     assert walk.stage == 1
 
 
+@pytest.mark.parametrize("run", ["run-1", "run-2"], ids=["a gap", "a restart"])
+def test_after_days_without_a_look_one_good_look_promotes_nothing(run):
+    walk = Walk().wants(stage=1).at_stage(1).until(lambda w: w.codes == {"at_ceiling"})
+    walk.wants(stage=5).restarts(run).tick(after_s=72 * HOUR)
+    assert walk.last.change is None
+    assert "first after a start, or after a gap" in walk.summary
+    walk.tick()
+    assert walk.last.action is Action.PROMOTE
+
+
+def test_a_scheduler_slower_than_three_intervals_is_told_why_nothing_counts():
+    walk = Walk(policy=build.plan(interval_s=30.0)).at_stage(1)
+    for _ in range(10):
+        walk.tick(after_s=300)
+    assert walk.state.watched_s == 0
+    assert "0 s of 24 h watched; this look does not count" in walk.summary
+
+
 def test_a_gap_of_more_than_three_intervals_is_blind_time():
     walk = Walk().at_stage(1).ticks(10)
     watched = walk.state.watched_s
