@@ -19,9 +19,9 @@ import anyio
 import structlog
 
 from canaryd.core.decide import decide
-from canaryd.core.explain import sentence
+from canaryd.core.explain import format_weight, sentence
 from canaryd.core.invariants import Step, violations
-from canaryd.core.model import Action, Desired, Instant, Observation, RolloutState
+from canaryd.core.model import Action, Desired, Instant, Observation, Reason, ReasonCode, RolloutState
 from canaryd.engine import codec
 from canaryd.engine.desire import DesireReader
 from canaryd.engine.journal import SHOWN_LINES, Journal
@@ -89,7 +89,7 @@ class Ticker:
         step = self._decide(desired, observation, now)
         outcome = await self._carry_out(step)
         if outcome is TickOutcome.NOT_STORED and step.raises:
-            step = self._journal.take_back(step)  # it was not done
+            step = _not_done(self._journal.take_back(step))
         return await self._tell(step, outcome, started)
 
     async def plan(self) -> TickReport:
@@ -224,3 +224,16 @@ class Ticker:
             reasons=codes,
             summary=report.summary,
         )
+
+
+def _not_done(step: Step) -> Step:
+    """Return a raise that could not be written down as what came of it: a hold, looked at again when it is due."""
+    weight = format_weight(step.decision.change.weight if step.decision.change else None)
+    reason = Reason(code=ReasonCode.NOT_APPLIED, text=f"the raise to {weight} waits until the state can be written")
+    state = step.before or step.after
+    since = state.opened or state.entered or step.now
+    interval_s = step.policy.interval_s(step.now.seconds_since(since))
+    decision = replace(
+        step.decision, action=Action.HOLD, state=state, reasons=(reason,), change=None, next_look_s=interval_s
+    )
+    return replace(step, decision=decision)

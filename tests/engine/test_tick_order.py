@@ -18,7 +18,7 @@ from canaryd.errors import (
     StateUnavailable,
 )
 from canaryd.ports import TickOutcome
-from canaryd.testing.build import HOUR
+from canaryd.testing.build import HOUR, INTERVAL_S
 from canaryd.testing.faults import RouterPoint, StorePoint
 
 pytestmark = [pytest.mark.asyncio, pytest.mark.looptime]
@@ -33,6 +33,18 @@ async def test_a_raise_that_cannot_be_written_down_is_not_done(world):
     assert world.weights == []
     await world.ticks(ticker, 3)
     assert world.weights == [5]
+
+
+async def test_a_raise_that_waits_for_the_disk_is_shown_as_a_hold_that_says_so(world):
+    ticker = await world.at_stage(1)
+    await world.ticks(ticker, 143)
+    world.store_faults.at(StorePoint.BEFORE_WRITE, FULL)
+    report = await world.ticks(ticker, 1)
+    assert report.outcome is TickOutcome.NOT_STORED
+    assert report.decision.action is Action.HOLD
+    assert report.decision.state.stage == 1
+    assert "the raise to 10 % waits until the state can be written" in report.summary
+    assert report.decision.next_look_s == INTERVAL_S
 
 
 async def test_a_rollback_goes_ahead_although_the_disk_is_full(world, emergency):
