@@ -160,16 +160,19 @@ def _unknown(
     )
 
 
-def follow(rule: Rule, track: Track, readings: Readings) -> tuple[Track, RoleCheck]:
+def follow(rule: Rule, track: Track, readings: Readings, spacing_s: float = 0.0) -> tuple[Track, RoleCheck]:
     """Judge a rule on one look and return its memory afterwards.
 
-    The streak grows with a breach, ends with a pass, and stays as it is when nothing new is known.
+    The streak grows with a breach, ends with a pass, and stays as it is when nothing new is known. A breach less than
+    ``spacing_s`` after the one counted last is still the same.
     """
     if rule.at_least:
         return _follow_gathering(rule, track, readings)
     check = check_rule(rule.when, readings)
     reading = readings.get(rule.when.signal.metric, Side.CANARY)
     if check.absence or isinstance(reading, (NoData, Unread)) or reading.newest_at <= track.newest_at:
+        return track, _rule_check(rule, track, check)
+    if track.streak and check.outcome is Outcome.FAIL and reading.newest_at - track.newest_at < spacing_s:
         return track, _rule_check(rule, track, check)
     track = Track(streak=_streak_after(track, check), newest_at=reading.newest_at)
     return track, _rule_check(rule, track, check)

@@ -39,6 +39,8 @@ from canaryd.core.wording import format_duration
 
 MAX_CREDIT_INTERVALS = 1.5
 MAX_GAP_INTERVALS = 3.0
+LEAST_SPACING_INTERVALS = 0.5
+"""Looks made sooner, after a change or an edit, do not lengthen a streak."""
 COUNTING = frozenset({MetricKind.COUNTS, MetricKind.HISTOGRAM})
 """Kinds that tell how many requests there were."""
 TOLERATED_SKEW_S = 60.0
@@ -76,7 +78,8 @@ def look(policy: Policy, desired: Desired, placed: Placed, observation: Observat
     state, opened = _settle(policy, state, serves=serves, now=now)
     number = min(state.stage, policy.last_stage)
     stage = policy.stages[number - 1] if number else NO_STAGE
-    tracks, rule_checks = _follow_rules(policy.rules_at(number), state.tracks, readings)
+    spacing_s = LEAST_SPACING_INTERVALS * policy.interval_s(_age_s(state, now))
+    tracks, rule_checks = _follow_rules(policy.rules_at(number), state.tracks, readings, spacing_s)
     checks_now = [*rule_checks, *_gates(stage.require, CheckRole.GATE_NOW, readings)]
     missing = {check.check.absence for check in checks_now if blinds(check)}
     clear = not missing
@@ -165,13 +168,18 @@ def _settle(
     return served, (Event(kind=EventKind.WINDOW_OPENED, text=f"Stage {state.stage} is served; {window}"),)
 
 
+def _age_s(state: RolloutState, now: Instant) -> float:
+    since = state.opened or state.entered
+    return now.seconds_since(since) if since else 0.0
+
+
 def _follow_rules(
-    rules: Iterable[Rule], tracks: Mapping[str, Track], readings: Readings
+    rules: Iterable[Rule], tracks: Mapping[str, Track], readings: Readings, spacing_s: float
 ) -> tuple[Mapping[str, Track], list[RoleCheck]]:
     followed: dict[str, Track] = {}
     checks: list[RoleCheck] = []
     for rule in rules:
-        followed[rule.name], check = follow(rule, tracks.get(rule.name, NEW_TRACK), readings)
+        followed[rule.name], check = follow(rule, tracks.get(rule.name, NEW_TRACK), readings, spacing_s)
         checks.append(check)
     return followed, checks
 

@@ -49,6 +49,24 @@ def test_each_rule_counts_for_itself():
     assert walk.state.latch.rule == "memory > 0.85"
 
 
+def test_three_in_a_row_take_three_intervals_also_while_a_change_settles():
+    walk = Walk(policy=build.plan(interval_s=30.0)).at_stage(1).until(lambda w: w.last.action is Action.PROMOTE)
+    walk.traffic = replace(walk.traffic, settled=False)
+    walk.sees(canary={"health": Health(up=False, detail="starting", newest_at=0)})
+    began_s = walk.at_s
+    walk.until(lambda w: w.last.action is Action.ROLL_BACK)
+    assert walk.at_s - began_s >= 30
+
+
+def test_looks_that_edits_of_the_desired_state_cause_are_no_looks_in_a_row():
+    walk = Walk().at_stage(2).sees(canary=BREACH)
+    for _ in range(10):
+        walk.tick(after_s=1)
+    assert walk.state.latch is None
+    walk.ticks(2)
+    assert walk.state.latch is not None
+
+
 def test_one_sample_seen_many_times_is_one_breach():
     walk = Walk().at_stage(2)
     frozen = build.look_readings(
