@@ -292,7 +292,7 @@ class Daemon:
 
         def answer():
             status = self.status(rollout)
-            return status if holds(status) else None
+            return status if "phase" in status and holds(status) else None
 
         return wait_for(answer, lambda: f"a status of {rollout} as wanted in\n{self.end_of_log}")
 

@@ -11,8 +11,8 @@ from itertools import pairwise
 import pytest
 
 KILLS = 22
-LONGEST_LIFE_S = 1.6
-WINDOW_S = 2.0
+LONGEST_LIFE_S = 1.4
+WINDOW_S = 1.5
 INTERVAL = "200ms"
 GRANTED_FIRST = 2
 """People let it climb to here until half of the kills are over, then to the end."""
@@ -68,7 +68,7 @@ def live(daemon, seconds):
 
 
 def wait_until_finished(daemon, site):
-    return daemon.wait_for_status(lambda status: status.get("phase") == "finished", site.name)
+    return daemon.wait_for_status(lambda status: status["phase"] == "finished", site.name)
 
 
 def assert_climbed_in_order(seen, journal):

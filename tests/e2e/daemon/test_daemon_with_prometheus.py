@@ -157,7 +157,7 @@ def test_four_kinds_of_silence_are_four_different_sentences(another_site, watche
     daemon = run_daemon(*sites)
     for site in sites:
         sentence = SENTENCES[site.name]
-        daemon.wait_for_status(lambda status, sentence=sentence: sentence in status.get("summary", ""), site.name)
+        daemon.wait_for_status(lambda status, sentence=sentence: sentence in status["summary"], site.name)
         shown = site.status()["summary"]
         assert [name for name, words in SENTENCES.items() if words in shown] == [site.name]
         assert site.traffic["current_stage"] <= 1
