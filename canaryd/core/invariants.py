@@ -76,17 +76,25 @@ class Step:
 
 def i1_never_above_the_approved_stage(step: Step) -> str | None:
     """Never above the highest stage that people and evidence durably granted to this release."""
-    change, before = step.decision.change, step.before
+    change = step.decision.change
     if change is None or not step.raises:
         return None
     if step.after.stage > step.desired.stage:
         return f"raises to stage {step.after.stage}, people want at most {step.desired.stage}"
     if step.decision.action is Action.PROMOTE:
         return _promoted_too_far(step)
-    granted = before.stage if before is not None and step.same_evidence else 0
-    if change.weight > step.policy.weight(min(granted, step.policy.last_stage)) + WEIGHT_TOLERANCE:
-        return f"raises to {change.weight:g} %, stage {granted} was granted"
+    granted = _granted_weight(step)
+    if change.weight > granted + WEIGHT_TOLERANCE:
+        return f"raises to {change.weight:g} %, {granted:g} % was granted"
     return None
+
+
+def _granted_weight(step: Step) -> float:
+    """Return what was granted to this release: under another policy the weight still counts, its stage does not."""
+    before = step.before
+    if before is None or before.release != step.after.release:
+        return 0.0
+    return step.policy.weight(min(before.stage, step.policy.last_stage)) if step.same_evidence else before.weight
 
 
 def _promoted_too_far(step: Step) -> str | None:

@@ -206,6 +206,14 @@ def test_another_policy_keeps_a_weight_it_knows_and_starts_the_evidence_anew():
     assert walk.phase is Phase.WATCHING
 
 
+def test_another_policy_while_the_weight_is_unknown_writes_what_was_granted():
+    walk = Walk().at_stage(4).set_by_others(None)
+    walk.policy = build.plan(digest="edited")
+    walk.tick()
+    assert walk.weight == 50
+    assert walk.stage == 4
+
+
 def test_another_policy_without_the_present_weight_goes_down_to_the_next_it_knows():
     walk = Walk().at_stage(3)
     stages = (build.stage(2, HOUR), build.stage(20, HOUR), build.stage(80))
