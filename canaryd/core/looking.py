@@ -27,6 +27,7 @@ from canaryd.core.model import (
     RoleCheck,
     RolloutState,
     Rule,
+    Scope,
     Stage,
     Track,
     Traffic,
@@ -34,18 +35,15 @@ from canaryd.core.model import (
 )
 from canaryd.core.phases import OPEN_PHASES, Phase, Step, after
 from canaryd.core.placing import Placed
-from canaryd.core.readings import Absence, Known, MetricKind, NoData, Readings, Side, Unread, add
+from canaryd.core.readings import Absence, Known, NoData, Readings, Side, Unread, add
 from canaryd.core.wording import format_duration
 
 MAX_CREDIT_INTERVALS = 1.5
 MAX_GAP_INTERVALS = 3.0
 LEAST_SPACING_INTERVALS = 0.5
 """Looks made sooner, after a change or an edit, do not lengthen a streak."""
-COUNTING = frozenset({MetricKind.COUNTS, MetricKind.HISTOGRAM})
-"""Kinds that tell how many requests there were."""
 TOLERATED_SKEW_S = 60.0
 """A source's clock may be ahead of this machine's by this much."""
-NO_STAGE = Stage(weight=0.0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,7 +65,7 @@ class Tick:
     @property
     def stage(self) -> Stage:
         """The stage of the policy that the state is at."""
-        return self.policy.stages[self.state.stage - 1] if self.state.stage else NO_STAGE
+        return self.policy.scope(self.state.stage).stage
 
 
 def look(policy: Policy, desired: Desired, placed: Placed, observation: Observation, now: Instant) -> Tick:
@@ -76,32 +74,28 @@ def look(policy: Policy, desired: Desired, placed: Placed, observation: Observat
     state = _forget_times_to_come(placed.state, now)
     serves = _serves(policy, state, traffic)
     state, opened = _settle(policy, state, serves=serves, now=now)
-    number = min(state.stage, policy.last_stage)
-    stage = policy.stages[number - 1] if number else NO_STAGE
+    scope = policy.scope(state.stage)
+    gates = scope.stage.require
     spacing_s = LEAST_SPACING_INTERVALS * policy.interval_s(_age_s(state, now))
-    tracks, rule_checks = _follow_rules(policy.rules_at(number), state.tracks, readings, spacing_s)
-    checks_now = [*rule_checks, *_gates(stage.require, CheckRole.GATE_NOW, readings)]
+    tracks, rule_checks = _follow_rules(scope.rules, state.tracks, readings, spacing_s)
+    checks_now = [*rule_checks, *_gates(gates, CheckRole.GATE_NOW, readings)]
     missing = {check.check.absence for check in checks_now if blinds(check)}
-    clear = not missing
     counts = serves and state.phase in OPEN_PHASES and state.opened is not now
-    looked = counts and clear and number > 0
-    newest_at = _proof(stage, policy.rules_at(number), readings)
-    credit_s = _credit_s(policy, state, now) if looked else 0.0
-    watched = credit_s > 0 and (newest_at is None or newest_at > state.proven_at)
-    looked_s = state.unproven_s + credit_s
+    credit_s = _credit_s(policy, state, now) if counts and not missing and state.stage else 0.0
+    watched, watched_s, unproven_s, proven_at = _credit(state, credit_s, _proof(scope, readings))
     blind_since, blind = _follow_blindness(policy, state, blind=bool(missing - {Absence.WARMING}), now=now)
     state = replace(
         state,
         tracks=tracks,
-        tallies=_add_up(policy, stage, state.tallies, readings) if counts else state.tallies,
+        tallies=_add_up(scope, state.tallies, readings) if counts else state.tallies,
         blind_since=blind_since,
-        watched_s=state.watched_s + looked_s if watched else state.watched_s,
-        unproven_s=looked_s if looked and not watched else 0.0,
-        proven_at=state.proven_at if newest_at is None or not watched else newest_at,
+        watched_s=watched_s,
+        unproven_s=unproven_s,
+        proven_at=proven_at,
         last_look=now,
         read_router_in=now.run if isinstance(traffic, Traffic) else state.read_router_in,
     )
-    checks = (*checks_now, *_gates(stage.require, CheckRole.GATE_SO_FAR, _so_far(stage, state)))
+    checks = (*checks_now, *_gates(gates, CheckRole.GATE_SO_FAR, _so_far(scope, state)))
     return Tick(
         policy=policy,
         desired=desired,
@@ -188,44 +182,35 @@ def _gates(conditions: Iterable[Condition], role: CheckRole, readings: Readings)
     return [RoleCheck(role, check_gate(condition, readings)) for condition in conditions]
 
 
-def counted_metrics(policy: Policy, stage: Stage) -> tuple[tuple[str, Side], ...]:
-    """Return what is added up over a stage.
-
-    That is each metric its gates name, on the sides they compare, and where the stage asks for a number of requests
-    every metric that counts them, on both sides.
-    """
-    keys = [(gate.signal.metric, Side.CANARY) for gate in stage.require]
-    keys += [(gate.signal.metric, Side.STABLE) for gate in stage.require if gate.needs_stable]
-    if stage.at_least:
-        keys += [(name, side) for name, metric in policy.metrics.items() if metric.kind in COUNTING for side in Side]
-    return tuple(dict.fromkeys(keys))
+def _add_up(scope: Scope, tallies: Mapping[str, Known | None], readings: Readings) -> Mapping[str, Known | None]:
+    return {key: add(tallies.get(key), readings.get(metric, side)) for key, metric, side in scope.sums}
 
 
-def _add_up(
-    policy: Policy, stage: Stage, tallies: Mapping[str, Known | None], readings: Readings
-) -> Mapping[str, Known | None]:
-    sums: dict[str, Known | None] = {}
-    for metric, side in counted_metrics(policy, stage):
-        key = f"{metric}/{side}"
-        sums[key] = add(tallies.get(key), readings.get(metric, side))
-    return sums
-
-
-def _so_far(stage: Stage, state: RolloutState) -> Readings:
+def _so_far(scope: Scope, state: RolloutState) -> Readings:
     """Return the stage so far of every metric that a gate names, on both sides as far as they were added up."""
-    metrics = dict.fromkeys(gate.signal.metric for gate in stage.require)
-    return Readings({(metric, side): state.so_far(metric, side) for metric in metrics for side in Side})
+    return Readings({(metric, side): state.so_far(metric, side) for metric in scope.gate_metrics for side in Side})
 
 
-def _proof(stage: Stage, rules: Iterable[Rule], readings: Readings) -> float | None:
+def _proof(scope: Scope, readings: Readings) -> float | None:
     """Return the time of the newest points on canary, of the metric that is farthest behind; None where there are none.
 
     Every metric that a gate or a rule reads must bring new points before a look counts: the same samples seen again
     are no watched time. What has no numbers has nothing to prove; whether that makes a look blind is said elsewhere.
     """
-    metrics = {gate.signal.metric for gate in stage.require} | {rule.when.signal.metric for rule in rules}
-    found = [readings.get(metric, Side.CANARY) for metric in metrics]
-    return min((each.newest_at for each in found if not isinstance(each, (NoData, Unread))), default=None)
+    found = [readings.get(metric, Side.CANARY) for metric in scope.metrics]
+    return min([each.newest_at for each in found if not isinstance(each, (NoData, Unread))], default=None)
+
+
+def _credit(state: RolloutState, credit_s: float, newest_at: float | None) -> tuple[bool, float, float, float]:
+    """Return whether the look counts, and the state's watched and unproven seconds and newest proof after it."""
+    if not credit_s:
+        return False, state.watched_s, 0.0, state.proven_at
+    looked_s = state.unproven_s + credit_s
+    if newest_at is None:
+        return True, state.watched_s + looked_s, 0.0, state.proven_at
+    if newest_at > state.proven_at:
+        return True, state.watched_s + looked_s, 0.0, newest_at
+    return False, state.watched_s, looked_s, state.proven_at
 
 
 def _credit_s(policy: Policy, state: RolloutState, now: Instant) -> float:

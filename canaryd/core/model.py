@@ -101,6 +101,42 @@ class Stage:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Scope:
+    """What is looked at while a rollout is at a stage. Derived from the policy once, because every look needs it."""
+
+    stage: Stage
+    rules: tuple[Rule, ...]
+    """The stage's own rules, then the policy's."""
+    metrics: tuple[str, ...]
+    """Every metric that a gate or a rule reads."""
+    gate_metrics: tuple[str, ...]
+    sums: tuple[tuple[str, str, Side], ...]
+    """What is added up over the stage, as (key, metric, side): each metric that a gate names, on the sides it compares,
+    and where the stage asks for a number of requests every metric that counts them, on both sides."""
+
+
+COUNTING = frozenset({MetricKind.COUNTS, MetricKind.HISTOGRAM})
+"""Kinds of metrics that tell how many requests there were."""
+NO_STAGE = Stage(weight=0.0)
+
+
+def _scope(policy: Policy, stage: Stage) -> Scope:
+    rules = (*stage.rollback, *policy.rollback)
+    gated = [gate.signal.metric for gate in stage.require]
+    sums = [(metric, Side.CANARY) for metric in gated]
+    sums += [(gate.signal.metric, Side.STABLE) for gate in stage.require if gate.needs_stable]
+    if stage.at_least:
+        sums += [(name, side) for name, metric in policy.metrics.items() if metric.kind in COUNTING for side in Side]
+    return Scope(
+        stage=stage,
+        rules=rules,
+        metrics=tuple(dict.fromkeys([*gated, *(rule.when.signal.metric for rule in rules)])),
+        gate_metrics=tuple(dict.fromkeys(gated)),
+        sums=tuple((f"{metric}/{side}", metric, side) for metric, side in dict.fromkeys(sums)),
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Blind:
     """What to do about time without usable samples."""
 
@@ -121,6 +157,12 @@ class Policy:
     stages: tuple[Stage, ...]
     rollback: tuple[Rule, ...] = ()
     blind: Blind = field(default_factory=Blind)
+    scopes: tuple[Scope, ...] = field(init=False, repr=False, compare=False)
+    """By stage, stage 0 first."""
+
+    def __post_init__(self) -> None:
+        scopes = tuple(_scope(self, stage) for stage in (NO_STAGE, *self.stages))
+        object.__setattr__(self, "scopes", scopes)
 
     @property
     def last_stage(self) -> int:
@@ -131,9 +173,13 @@ class Policy:
         """Return the canary's percent at a stage; stage 0 is none."""
         return self.stages[stage - 1].weight if stage else 0.0
 
+    def scope(self, stage: int) -> Scope:
+        """Return what is looked at at a stage; of one that only an older policy had, that of the last."""
+        return self.scopes[min(stage, self.last_stage)]
+
     def rules_at(self, stage: int) -> tuple[Rule, ...]:
         """Return the rules in force at a stage: its own, then the policy's."""
-        return (*self.stages[stage - 1].rollback, *self.rollback) if stage else self.rollback
+        return self.scope(stage).rules
 
     def interval_s(self, stage_age_s: float) -> float:
         """Return seconds between looks for a stage of this age."""
