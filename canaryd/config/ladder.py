@@ -62,14 +62,22 @@ def _is_higher(weight: float, below: float) -> None:
 def _stage(model: StageModel, number: int, metrics: Metrics, problems: Problems) -> Stage:
     path: Path = ("stages", number - 1)
     problems.attempt((*path, "at_least"), _is_counted, model, metrics)
+    require = _conditions(model.require, (*path, "require"), metrics, problems)
+    for index, condition in enumerate(require):
+        problems.attempt((*path, "require", index), _has_stable_beside_it, condition, model.weight)
     return Stage(
         weight=model.weight,
         window_s=model.window,
-        require=_conditions(model.require, (*path, "require"), metrics, problems),
+        require=require,
         at_least=model.at_least or 0,
         approval=model.approval is not None,
         rollback=build_rules(model.rollback, (*path, "rollback"), metrics, number - 1, problems, at_stage=number),
     )
+
+
+def _has_stable_beside_it(condition: Condition, weight: float) -> None:
+    if condition.needs_stable and weight >= 100:
+        raise Misfit("at 100 % stable has no traffic to compare with", found=condition.text, expected="a fixed limit")
 
 
 def _is_counted(stage: StageModel, metrics: Metrics) -> None:

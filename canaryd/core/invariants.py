@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from canaryd.core.judge import blinds
 from canaryd.core.looking import MAX_CREDIT_INTERVALS
 from canaryd.core.model import (
+    MAX_TAKEN_BACK,
     WEIGHT_TOLERANCE,
     Action,
     CheckRole,
@@ -69,9 +70,14 @@ class Step:
 
     @property
     def raises(self) -> bool:
-        """Whether the change sends more traffic to the canary than was seen (unknown counts as none)."""
-        change = self.decision.change
-        return change is not None and change.weight > (self.seen_weight or 0.0) + WEIGHT_TOLERANCE
+        """Whether the change sends more traffic to the canary than was seen.
+
+        An unknown weight is taken for what was granted last to the same release under the same policy.
+        """
+        change, seen = self.decision.change, self.seen_weight
+        if seen is None:
+            seen = self.before.weight if self.before is not None and self.same_evidence else 0.0
+        return change is not None and change.weight > seen + WEIGHT_TOLERANCE
 
 
 def i1_never_above_the_approved_stage(step: Step) -> str | None:
@@ -206,6 +212,8 @@ def i8_bounded(step: Step) -> str | None:
     rules = max(len(policy.rules_at(stage)) for stage in range(policy.last_stage + 1))
     if len(state.tracks) > rules:
         return f"{len(state.tracks)} tracks for {rules} rules"
+    if len(state.taken_back) > MAX_TAKEN_BACK:
+        return f"{len(state.taken_back)} releases remembered"
     buckets = (len(tally.buckets) for tally in state.tallies.values() if isinstance(tally, Histogram))
     if max(buckets, default=0) > MAX_BUCKETS or len(step.decision.reasons) > MAX_REASONS:
         return "more buckets or reasons than allowed"

@@ -35,7 +35,7 @@ from canaryd.core.model import (
 )
 from canaryd.core.phases import OPEN_PHASES, Phase, Step, after
 from canaryd.core.placing import Placed
-from canaryd.core.readings import Absence, Known, NoData, Readings, Side, Unread, add
+from canaryd.core.readings import Absence, Counts, Histogram, Known, NoData, Readings, Side, Unread, add
 from canaryd.core.wording import format_duration
 
 MAX_CREDIT_INTERVALS = 1.5
@@ -82,13 +82,16 @@ def look(policy: Policy, desired: Desired, placed: Placed, observation: Observat
     missing = {check.check.absence for check in checks_now if blinds(check)}
     counts = serves and state.phase in OPEN_PHASES and state.opened is not now
     credit_s = _credit_s(policy, state, now) if counts and not missing and state.stage else 0.0
+    credit_s = min(credit_s, MAX_CREDIT_INTERVALS * _covered_s(scope, readings))
     watched, watched_s, unproven_s, proven_at = _credit(state, credit_s, _proof(scope, readings))
     blind_since, blind = _follow_blindness(policy, state, blind=bool(missing - {Absence.WARMING}), now=now)
+    powerless_since, powerless = _follow_power(policy, state, traffic, now)
     state = replace(
         state,
         tracks=tracks,
         tallies=_add_up(scope, state.tallies, readings) if counts else state.tallies,
         blind_since=blind_since,
+        powerless_since=powerless_since,
         watched_s=watched_s,
         unproven_s=unproven_s,
         proven_at=proven_at,
@@ -105,7 +108,7 @@ def look(policy: Policy, desired: Desired, placed: Placed, observation: Observat
         checks=checks,
         troubles=tuple([check for check in checks if check.streak or check.check.outcome is not Outcome.PASS]),
         watched=watched,
-        events=(*placed.events, *opened, *blind),
+        events=(*placed.events, *opened, *blind, *powerless),
         now=now,
     )
 
@@ -201,6 +204,12 @@ def _proof(scope: Scope, readings: Readings) -> float | None:
     return min([each.newest_at for each in found if not isinstance(each, (NoData, Unread))], default=None)
 
 
+def _covered_s(scope: Scope, readings: Readings) -> float:
+    """Return the seconds that the counts of this look cover: no look proves more time than its samples speak of."""
+    found = [readings.get(metric, Side.CANARY) for metric in scope.metrics]
+    return min([each.span_s for each in found if isinstance(each, (Counts, Histogram))], default=math.inf)
+
+
 def _credit(state: RolloutState, credit_s: float, newest_at: float | None) -> tuple[bool, float, float, float]:
     """Return whether the look counts, and the state's watched and unproven seconds and newest proof after it."""
     if not credit_s:
@@ -233,12 +242,41 @@ def _follow_blindness(
     if not blind or not state.stage:
         return None, ()
     since = state.blind_since or now
-    blind_s, page_after_s = now.seconds_since(since), policy.blind.page_after_s
-    paged = state.last_look is not None and state.last_look.seconds_since(since) >= page_after_s
-    if paged or blind_s < page_after_s:
+    if not _is_time_to_page(policy, state, since, now):
         return since, ()
-    text = f"No usable samples for {format_duration(blind_s)}; the traffic stays as it is"
+    text = f"No usable samples for {format_duration(now.seconds_since(since))}; the traffic stays as it is"
     return since, (Event(kind=EventKind.BLIND, text=text),)
+
+
+def _follow_power(
+    policy: Policy, state: RolloutState, traffic: Traffic | TrafficUnreadable, now: Instant
+) -> tuple[Instant | None, tuple[Event, ...]]:
+    """Return since when nothing can be carried out, and say so once when it lasts too long."""
+    if isinstance(traffic, TrafficUnreadable):
+        cause = f"the router cannot be read: {traffic.detail}"
+    elif is_ahead(traffic, state):
+        cause = "another canaryd moves the traffic, and this one stands by"
+    else:
+        return None, ()
+    since = state.powerless_since or now
+    if not _is_time_to_page(policy, state, since, now):
+        return since, ()
+    waiting = "; a rollback is waiting" if state.phase is Phase.ROLLING_BACK else ""
+    text = f"Nothing could be carried out for {format_duration(now.seconds_since(since))}: {cause}{waiting}"
+    return since, (Event(kind=EventKind.POWERLESS, text=text),)
+
+
+def _is_time_to_page(policy: Policy, state: RolloutState, since: Instant, now: Instant) -> bool:
+    """Whether this is the first look at which something has lasted for as long as is borne."""
+    page_after_s = policy.blind.page_after_s
+    paged = state.last_look is not None and state.last_look.seconds_since(since) >= page_after_s
+    return not paged and now.seconds_since(since) >= page_after_s
+
+
+def is_ahead(traffic: Traffic, state: RolloutState) -> bool:
+    """Whether another daemon of the same rollout has moved the traffic since this one did."""
+    mark = traffic.mark
+    return mark is not None and mark.rollout == state.rollout and mark.epoch > state.epoch
 
 
 def knows_now(checks: Iterable[RoleCheck]) -> bool:

@@ -106,7 +106,7 @@ class Scope:
 
     stage: Stage
     rules: tuple[Rule, ...]
-    """The stage's own rules, then the policy's."""
+    """The stage's own rules, then the policy's. At 100 % stable has no traffic: rules relative to it rest there."""
     metrics: tuple[str, ...]
     """Every metric that a gate or a rule reads."""
     gate_metrics: tuple[str, ...]
@@ -122,6 +122,8 @@ NO_STAGE = Stage(weight=0.0)
 
 def _scope(policy: Policy, stage: Stage) -> Scope:
     rules = (*stage.rollback, *policy.rollback)
+    if stage.weight >= 100:
+        rules = tuple(rule for rule in rules if not rule.when.needs_stable)
     gated = [gate.signal.metric for gate in stage.require]
     sums = [(metric, Side.CANARY) for metric in gated]
     sums += [(gate.signal.metric, Side.STABLE) for gate in stage.require if gate.needs_stable]
@@ -274,6 +276,18 @@ class Latch:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TakenBack:
+    """A release that was rolled back and has been replaced since: should it come again, its latch comes with it."""
+
+    attempt: int
+    latch: Latch
+
+
+MAX_TAKEN_BACK = 20
+"""So many rolled-back releases are remembered beside the present one; the oldest is forgotten first."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Track:
     """One rule's memory: breaches in a row, and events gathered for its next look.
 
@@ -306,6 +320,8 @@ class RolloutState:
     """The weight of the last change: another one under that change's epoch is somebody else's edit."""
     epoch: int = 0
     latch: Latch | None = None
+    taken_back: Mapping[str, TakenBack] = field(default_factory=dict)
+    """Earlier releases that were rolled back, by name, oldest first."""
     entered: Instant | None = None
     """When the stage was decided."""
     opened: Instant | None = None
@@ -316,6 +332,8 @@ class RolloutState:
     proven_at: float = float("-inf")
     """Time of the newest points when the window was credited last: of the metric that is farthest behind."""
     blind_since: Instant | None = None
+    powerless_since: Instant | None = None
+    """Since when the router cannot be read, or belongs to another daemon: nothing decided can be carried out."""
     last_look: Instant | None = None
     read_router_in: str = ""
     """The run of the process that read the router last."""
@@ -445,6 +463,8 @@ class EventKind(StrEnum):
     """Evidence was given up: another release, another policy, or state that had to be rebuilt."""
     RESTORED = "restored"
     BLIND = "blind"
+    POWERLESS = "powerless"
+    """The router cannot be read, or belongs to another daemon, for as long as blindness is borne."""
     FINISHED = "finished"
 
 

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from canaryd.core.explain import format_weight, rule_in_words, stage_name
 from canaryd.core.judge import has_fired
-from canaryd.core.looking import Tick, is_in_breach, knows_now, same_weight
+from canaryd.core.looking import Tick, is_ahead, is_in_breach, knows_now, same_weight
 from canaryd.core.model import (
     Action,
     Change,
@@ -79,14 +79,20 @@ def move_to(tick: Tick, stage: int, step: Step, latch: Latch | None) -> RolloutS
 
 
 def stand_by(tick: Tick) -> Decision | None:
-    """Keep out of the way of a newer daemon, and of a policy that the router could not be compared with."""
-    if isinstance(tick.traffic, TrafficUnreadable):
+    """Keep out of the way of a newer daemon of this rollout, and of another rollout on the same router."""
+    if isinstance(tick.traffic, TrafficUnreadable) or tick.traffic.mark is None:
         return None
-    mark = tick.traffic.mark
-    if mark is None or mark.rollout != tick.state.rollout or mark.epoch <= tick.state.epoch:
-        return None
-    text = f"another canaryd moved the traffic (epoch {mark.epoch}, mine is {tick.state.epoch}); standing by"
-    return hold(tick, Reason(code=ReasonCode.NEWER_DAEMON, text=text))
+    mark, state = tick.traffic.mark, tick.state
+    if is_ahead(tick.traffic, state):
+        text = (
+            f"another canaryd moved the traffic (epoch {mark.epoch}, mine is {state.epoch}); standing by, "
+            "restart this one to take over"
+        )
+        return hold(tick, Reason(code=ReasonCode.NEWER_DAEMON, text=text))
+    if mark.rollout != state.rollout and tick.traffic.weight and state.phase is not Phase.NEW:
+        text = f"the router's record says that it belongs to rollout {mark.rollout}; two rollouts cannot share a router"
+        return hold(tick, Reason(code=ReasonCode.FOREIGN_TRAFFIC, text=text))
+    return None
 
 
 def wait_for_placing(tick: Tick) -> Decision | None:

@@ -6,9 +6,11 @@ Evidence never crosses any of these. Traffic that canaryd did not set is never t
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from canaryd.core.model import (
+    MAX_TAKEN_BACK,
     WEIGHT_TOLERANCE,
     Desired,
     Event,
@@ -18,6 +20,7 @@ from canaryd.core.model import (
     Mark,
     Policy,
     RolloutState,
+    TakenBack,
     Track,
     Traffic,
     TrafficUnreadable,
@@ -142,21 +145,37 @@ def _start_over(placed: Placed, policy: Policy, desired: Desired, traffic: Traff
 
 
 def _with_release(placed: Placed, policy: Policy, desired: Desired, now: Instant) -> Placed:
-    """Another release starts from stable; nothing of the old one's evidence or latch is its own."""
+    """Another release starts from stable; nothing of the old one's evidence or latch is its own.
+
+    One that was rolled back earlier is still latched, unless the attempt was raised for it.
+    """
     old = placed.state
+    taken_back = _remember_taken_back(old)
+    again = taken_back.get(desired.release)
+    latched = again is not None and desired.attempt <= again.attempt
+    phase = after(old.phase, Step.START_OVER)
     state = replace(
         _spend_consents(without_evidence(old)),
         policy=policy.digest,
         release=desired.release,
-        attempt=desired.attempt,
-        phase=after(old.phase, Step.START_OVER),
+        attempt=again.attempt if again and latched else desired.attempt,
+        phase=after(phase, Step.ROLL_BACK) if latched else phase,
         stage=0,
         weight=0.0,
-        latch=None,
+        latch=again.latch if again and latched else None,
+        taken_back={name: kept for name, kept in taken_back.items() if name != desired.release},
         entered=now,
     )
-    text = f"{desired.release} takes the place of {old.release} and starts from stable"
+    start = "was rolled back before and stays on stable" if latched else "starts from stable"
+    text = f"{desired.release} takes the place of {old.release} and {start}"
     return Placed(state, (*placed.events, Event(kind=EventKind.RESTARTED, text=text)))
+
+
+def _remember_taken_back(state: RolloutState) -> Mapping[str, TakenBack]:
+    if state.latch is None:
+        return state.taken_back
+    kept = {**state.taken_back, state.release: TakenBack(attempt=state.attempt, latch=state.latch)}
+    return dict(list(kept.items())[-MAX_TAKEN_BACK:])
 
 
 def _with_policy(placed: Placed, policy: Policy, traffic: Traffic, now: Instant) -> Placed:

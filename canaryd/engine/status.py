@@ -54,6 +54,7 @@ def describe(report: TickReport, policy: Policy) -> dict[str, Json]:
         "entered_at": state.entered.wall if state.entered else None,
         "opened_at": state.opened.wall if state.opened else None,
         "blind_since": state.blind_since.wall if state.blind_since else None,
+        "powerless_since": state.powerless_since.wall if state.powerless_since else None,
         "latch": _latch(report),
         "checks": [_check(check, report) for check in decision.checks],
         "readings": [
@@ -73,7 +74,8 @@ def describe(report: TickReport, policy: Policy) -> dict[str, Json]:
 def is_healthy(report: TickReport) -> bool:
     """Whether the release may go on as far as canaryd can tell: not taken back, nothing in breach, nothing unknown."""
     state = report.decision.state
-    if state.latch is not None or state.blind_since is not None or report.desired_error:
+    cannot = state.blind_since is not None or state.powerless_since is not None
+    if state.latch is not None or cannot or report.desired_error:
         return False
     return not any(check.streak for check in report.decision.checks)
 

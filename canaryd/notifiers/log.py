@@ -16,6 +16,7 @@ log = structlog.get_logger(__name__)
 LEVELS: Mapping[EventKind, int] = {
     EventKind.ROLLED_BACK: logging.ERROR,
     EventKind.BLIND: logging.WARNING,
+    EventKind.POWERLESS: logging.ERROR,
 }
 """How severe an event is; the others are news."""
 

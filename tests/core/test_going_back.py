@@ -296,3 +296,19 @@ def test_a_router_that_refuses_for_an_hour_is_asked_often_at_first_and_then_ever
 def test_the_latch_is_in_the_routers_own_record():
     walk = Walk().at_stage(2).sees(canary=BREACH).ticks(4)
     assert walk.traffic.mark.latched
+
+
+def test_a_release_that_was_rolled_back_stays_so_when_it_comes_again_after_another_one():
+    walk = Walk().at_stage(2).sees(canary=BREACH).ticks(4)
+    walk.sees().wants(release="rev-3").at_stage(1)
+    walk.wants(release="rev-2").ticks(30)
+    assert (walk.weight, walk.phase) == (0, Phase.ROLLED_BACK)
+    assert "until attempt is raised above 1" in walk.summary
+    walk.wants(attempt=2).at_stage(1)
+
+
+def test_at_full_weight_stable_has_no_traffic_and_rules_relative_to_it_rest():
+    policy = replace(build.plan(), rollback=(build.rule("latency.p95 > 1.5x", 3),), blind=Blind(roll_back_after_s=3600))
+    nothing = NoData(why=Absence.NO_TRAFFIC, detail="no requests")
+    walk = Walk(policy=policy).at_stage(5).sees(stable={"latency": nothing, "errors": nothing}).ticks(20)
+    assert walk.phase is Phase.FINISHED

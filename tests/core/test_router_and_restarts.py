@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from canaryd.core.model import Action, Mark
+from canaryd.core.model import Action, Mark, TrafficUnreadable
 from canaryd.core.phases import Phase
 from canaryd.testing import build
 from canaryd.testing.build import HOUR, INTERVAL_S, counts
@@ -243,3 +243,28 @@ def test_a_clock_set_back_between_two_ticks_of_a_scheduler_does_not_make_every_s
     walk.at_s -= 24 * HOUR  # all ticks are one run, whose elapsed time is the wall clock's
     walk.sees(canary={"errors": counts(0, total=1000, bad=20)}).ticks(3)
     assert walk.state.latch is not None
+
+
+def test_a_router_that_cannot_be_read_for_long_is_said_once():
+    walk = Walk().at_stage(3)
+    walk.traffic = TrafficUnreadable("connection refused")
+    walk.sees(canary={"errors": counts(0, total=100, bad=30)}).ticks(80)
+    told = [event.text for decision in walk.decisions for event in decision.events if event.kind == "powerless"]
+    assert len(told) == 1
+    assert told[0].endswith("connection refused; a rollback is waiting")
+
+
+def test_two_rollouts_on_one_router_do_not_fight():
+    other = Mark(rollout="till-api", release="till-7", attempt=1, stage=1, epoch=1)
+    walk = Walk().wants(stage=0).ticks(3)
+    walk.traffic = build.served(5.0, other)
+    walk.ticks(20)
+    assert walk.weight == 5
+    assert "belongs to rollout till-api" in walk.summary
+
+
+def test_a_look_proves_no_more_time_than_its_samples_cover():
+    walk = Walk().at_stage(1).ticks(3)
+    watched_s = walk.state.watched_s
+    walk.sees(canary={"errors": counts(0, span_s=2.0), "latency": build.latencies(0, 4.0, span_s=2.0)}).ticks(10)
+    assert walk.state.watched_s <= watched_s + 10 * 3.0

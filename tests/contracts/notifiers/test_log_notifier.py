@@ -45,7 +45,7 @@ async def test_one_line_for_each_event_says_what_happened_and_where():
 
 @pytest.mark.parametrize("kind", list(EventKind))
 async def test_a_rollback_is_an_error_and_blindness_a_warning(kind):
-    levels = {EventKind.ROLLED_BACK: "error", EventKind.BLIND: "warning"}
+    levels = {EventKind.ROLLED_BACK: "error", EventKind.POWERLESS: "error", EventKind.BLIND: "warning"}
     (line,) = await lines_of(kind)
     assert line["log_level"] == levels.get(kind, "info")
 
