@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -55,11 +56,8 @@ def plan(policy: PolicyArgument, *, state_dir: StateDirOption = None, json: Json
 
 def status(policy: PolicyArgument, *, state_dir: StateDirOption = None, json: JsonOption = False) -> int:
     """Show where the rollout stands, as the daemon saw it last."""
-    from canaryd.one_shot import stored_document  # noqa: PLC0415
-
-    document = stored_document(policy, settings_for(state_dir, log_level=QUIET))
+    document = _stored_document(policy, state_dir)
     if document is None:
-        typer.echo(f"canaryd has not run with {policy} yet. Start it: canaryd run {policy}", err=True)
         return Exit.HELD
     show_status(document, json=json)
     return Exit.OK
@@ -67,17 +65,24 @@ def status(policy: PolicyArgument, *, state_dir: StateDirOption = None, json: Js
 
 def explain(policy: PolicyArgument, *, state_dir: StateDirOption = None, json: JsonOption = False) -> int:
     """Say why the rollout is where it is, and what a person can do about it."""
+    document = _stored_document(policy, state_dir)
+    if document is None:
+        return Exit.HELD
+    if json:
+        show_json({key: document[key] for key in ("summary", "reasons", "next_steps", "latch", "checks", "at")})
+    else:
+        _show_explanation(document)
+    return Exit.OK
+
+
+def _stored_document(policy: Path, state_dir: Path | None) -> Mapping[str, Any] | None:
+    """Return what the daemon stored last, or say that there is nothing yet."""
     from canaryd.one_shot import stored_document  # noqa: PLC0415
 
     document = stored_document(policy, settings_for(state_dir, log_level=QUIET))
     if document is None:
         typer.echo(f"canaryd has not run with {policy} yet. Start it: canaryd run {policy}", err=True)
-        return Exit.HELD
-    if json:
-        show_json({key: document[key] for key in ("summary", "reasons", "next_steps", "latch", "checks", "at")})
-        return Exit.OK
-    _show_explanation(document)
-    return Exit.OK
+    return document
 
 
 def _as_json(finding: Finding) -> dict[str, object]:

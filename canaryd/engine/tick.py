@@ -42,6 +42,8 @@ class Ticker:
         self._state: RolloutState | None = None
         self._desire = DesireReader(rollout)
         self._logged_codes: list[str] = []
+        self._problems: tuple[str, ...] = ()
+        """Violations of the last tick: their input is logged once, not at every look."""
         self._journal = Journal()
 
     @property
@@ -105,8 +107,11 @@ class Ticker:
         step = Step(
             policy=policy, desired=desired, before=self._state, observation=observation, decision=decision, now=now
         )
-        if problems := violations(step):
+        problems = violations(step)
+        if problems and problems != self._problems:
             log.critical("invariant.violated", rollout=policy.rollout, problems=problems, input=repr(step))
+        self._problems = problems
+        if problems:
             raise InvariantViolated("; ".join(problems))
         return step
 
