@@ -76,6 +76,7 @@ def build_rollout(file: PolicyFile, process: Process, recorder: Recorder | None 
 
     Raises InvalidFile for options that an adapter does not take and for queries that cannot work.
     """
+    _refuse_own_files(file)
     surroundings = surroundings_of(file, process)
     sources = {name: create(Group.SOURCE, section, surroundings) for name, section in file.sources.items()}
     queries = queries_by_source(file)
@@ -93,6 +94,21 @@ def build_rollout(file: PolicyFile, process: Process, recorder: Recorder | None 
         recorder=recorder or _recorder(file, process),
         clock=process.clock,
     )
+
+
+def _refuse_own_files(file: PolicyFile) -> None:
+    """Refuse a router or a store that would overwrite the policy, the desired state, or each other's file."""
+    taken = {file.path.resolve(): "the policy itself", desired_path(file).resolve(): "the desired state"}
+    for section, whose in ((file.router, "the router's file"), (file.state, "the state")):
+        path = section.options.get("path")
+        if not isinstance(path, str) or "\0" in path:
+            continue
+        resolved = (file.path.parent / path).resolve()
+        if resolved in taken:
+            raise InvalidFile(
+                section.at("path"), f"this is {taken[resolved]}", found=path, expected="a file of its own"
+            )
+        taken[resolved] = whose
 
 
 def queries_by_source(file: PolicyFile) -> Mapping[str, Sequence[Query]]:

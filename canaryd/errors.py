@@ -76,7 +76,12 @@ class StateTooNew(OperatorError):
 
 
 class WorldError(CanarydError):
-    """Something outside failed; what is decided stays decided and the next tick tries again."""
+    """Something outside failed; what is decided stays decided and the next tick tries again.
+
+    A command that ends with it leaves it to a person.
+    """
+
+    exit_code = 2
 
 
 class RouterUnavailable(WorldError):

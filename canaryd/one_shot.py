@@ -15,7 +15,7 @@ from canaryd.core.model import Instant
 from canaryd.core.readings import Absence, NoData
 from canaryd.engine import codec
 from canaryd.engine.clock import SystemClock
-from canaryd.engine.observe import observe
+from canaryd.engine.observe import look_of, observe
 from canaryd.engine.status import document
 from canaryd.engine.tick import Ticker
 from canaryd.engine.wiring import Rollout
@@ -74,7 +74,7 @@ async def plan_once(path: Path, settings: Settings) -> Mapping[str, Any]:
 
 async def _warm_up(rollout: Rollout, ticker: Ticker) -> None:
     """Look once ahead where a source has to see a service twice before it can count."""
-    look = await observe(rollout, ticker.state, rollout.clock.now())
+    look = await observe(rollout, look_of(rollout, ticker.state, rollout.clock.now()))
     warming = (
         isinstance(reading, NoData) and reading.why is Absence.WARMING for reading in look.readings.by_key.values()
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import anyio
@@ -12,13 +13,14 @@ from canaryd.config.policy import load_policy
 from canaryd.core.explain import format_weight
 from canaryd.core.model import TrafficUnreadable
 from canaryd.core.readings import Absence, Health, NoData, Reading, Side, Unread
-from canaryd.engine.observe import observe
+from canaryd.engine.observe import look_of, observe
 from canaryd.engine.wiring import Rollout
-from canaryd.ports import Finding
+from canaryd.ports import Finding, Look
 from canaryd.settings import Settings
 
 CHECK_DEADLINE_S = 20.0
 SECOND_LOOK_S = 1.5
+LONG_S = 10 * 86400.0
 
 
 def check_files(path: Path, settings: Settings) -> Sequence[Finding]:
@@ -60,9 +62,9 @@ async def _check_adapters(rollout: Rollout) -> Sequence[Finding]:
 
 async def _check_looks(rollout: Rollout) -> Sequence[Finding]:
     """Look twice, because sources that count between two looks have nothing to say after the first."""
-    await observe(rollout, None, rollout.clock.now())
+    await observe(rollout, _long_after(rollout))
     await rollout.clock.sleep(SECOND_LOOK_S)
-    observation = await observe(rollout, None, rollout.clock.now())
+    observation = await observe(rollout, _long_after(rollout))
     traffic = observation.traffic
     if isinstance(traffic, TrafficUnreadable):
         findings = [Finding(ok=False, subject="router", detail=traffic.detail)]
@@ -73,6 +75,12 @@ async def _check_looks(rollout: Rollout) -> Sequence[Finding]:
         *findings,
         *(_finding(metric, side, reading) for (metric, side), reading in observation.readings.by_key.items()),
     ]
+
+
+def _long_after(rollout: Rollout) -> Look:
+    """Return a look long after any change of traffic, so that no source waits for its look-back before it asks."""
+    look = look_of(rollout, None, rollout.clock.now())
+    return replace(look, stint_age_s=LONG_S, interval_s=max(look.interval_s, SECOND_LOOK_S))
 
 
 def _finding(metric: str, side: Side, reading: Reading) -> Finding:

@@ -13,6 +13,10 @@ from canaryd.cli.options import QUIET, JsonOption, PolicyArgument, StateDirOptio
 from canaryd.cli.show import show_json, show_status
 from canaryd.ports import Finding
 
+OVERDUE_INTERVALS = 3
+OVERDUE_S = 3.0
+"""As for /livez: a tick is overdue after three intervals, and a few seconds more for very short ones."""
+
 
 def check(
     policy: PolicyArgument,
@@ -60,6 +64,8 @@ def status(policy: PolicyArgument, *, state_dir: StateDirOption = None, json: Js
     if document is None:
         return Exit.HELD
     show_status(document, json=json)
+    if not json:
+        typer.echo(_age_in_words(document))
     return Exit.OK
 
 
@@ -72,6 +78,7 @@ def explain(policy: PolicyArgument, *, state_dir: StateDirOption = None, json: J
         show_json({key: document[key] for key in ("summary", "reasons", "next_steps", "latch", "checks", "at")})
     else:
         _show_explanation(document)
+        typer.echo(_age_in_words(document))
     return Exit.OK
 
 
@@ -83,6 +90,17 @@ def _stored_document(policy: Path, state_dir: Path | None) -> Mapping[str, Any] 
     if document is None:
         typer.echo(f"canaryd has not run with {policy} yet. Start it: canaryd run {policy}", err=True)
     return document
+
+
+def _age_in_words(document: Mapping[str, Any]) -> str:
+    """Say how old the answer is, and whether the daemon should have looked again since."""
+    from canaryd.core.wording import format_duration  # noqa: PLC0415
+    from canaryd.engine.clock import SystemClock  # noqa: PLC0415
+
+    age_s = max(0.0, SystemClock().now().wall - document["at"])
+    overdue = age_s > OVERDUE_INTERVALS * document["next_look_s"] + OVERDUE_S
+    late = "; the next one is overdue: is canaryd running, and can it store its state?" if overdue else ""
+    return f"Last look stored {format_duration(age_s)} ago{late}"
 
 
 def _as_json(finding: Finding) -> dict[str, object]:

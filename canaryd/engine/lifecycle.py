@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 import anyio
 import structlog
@@ -23,25 +23,29 @@ async def run_until_stopped(
     itself, so that a loop that is stuck or a rollout that no longer ticks gets the process restarted.
     """
     failure: CanarydError | None = None
-    async with anyio.create_task_group() as group:
-        group.start_soon(_stop_on_signal, group.cancel_scope, manager)
-        group.start_soon(_feed_watchdog, manager, is_alive)
-        try:
-            await work()
-        except CanarydError as error:  # raised outside the group, which would wrap it
-            failure = error
-        group.cancel_scope.cancel()
+    with anyio.open_signal_receiver(
+        signal.SIGTERM, signal.SIGINT
+    ) as signals:  # to the end: a second one changes nothing
+        async with anyio.create_task_group() as group:
+            group.start_soon(_stop_on_signal, signals, group.cancel_scope, manager)
+            group.start_soon(_feed_watchdog, manager, is_alive)
+            try:
+                await work()
+            except CanarydError as error:  # raised outside the group, which would wrap it
+                failure = error
+            group.cancel_scope.cancel()
     if failure is not None:
         raise failure
 
 
-async def _stop_on_signal(scope: anyio.CancelScope, manager: ServiceManager) -> None:
-    with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
-        async for number in signals:
-            log.info("process.stopping", signal=signal.Signals(number).name)
-            manager.stopping()
-            scope.cancel()
-            return
+async def _stop_on_signal(
+    signals: AsyncIterator[signal.Signals], scope: anyio.CancelScope, manager: ServiceManager
+) -> None:
+    async for number in signals:
+        log.info("process.stopping", signal=signal.Signals(number).name)
+        manager.stopping()
+        scope.cancel()
+        return
 
 
 async def _feed_watchdog(manager: ServiceManager, is_alive: Callable[[], bool]) -> None:

@@ -39,11 +39,10 @@ SHORTEST_DEADLINE_S = 1.0
 """A look may last as long as the interval, so that a slow source does not look like a stuck loop, but not less."""
 
 
-async def observe(rollout: Rollout, state: RolloutState | None, now: Instant) -> Observation:
+async def observe(rollout: Rollout, look: Look) -> Observation:
     """Look at everything once. Never raises for what the world, or an adapter, does."""
     readings: dict[ReadingKey, Reading] = {}
     traffic: list[Traffic | TrafficUnreadable] = []
-    look = look_of(rollout, state, now)
     async with anyio.create_task_group() as group:
         group.start_soon(_read_router, rollout, look, traffic)
         for name, queries in rollout.queries.items():

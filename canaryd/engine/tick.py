@@ -25,7 +25,7 @@ from canaryd.core.model import Action, Desired, Instant, Observation, Reason, Re
 from canaryd.engine import codec
 from canaryd.engine.desire import DesireReader
 from canaryd.engine.journal import SHOWN_LINES, Journal
-from canaryd.engine.observe import observe
+from canaryd.engine.observe import look_of, observe
 from canaryd.engine.status import document
 from canaryd.engine.wiring import Rollout
 from canaryd.errors import ChangeRefused, ChangeUnknown, InvariantViolated, OperatorError, StateCorrupt, WorldError
@@ -86,7 +86,7 @@ class Ticker:
         """Look, decide, remember, act and tell once; raises as ``require_desired`` does."""
         started = self._rollout.clock.now()
         desired = await self.require_desired()
-        observation = await observe(self._rollout, self._state, started)
+        observation = await observe(self._rollout, look_of(self._rollout, self._state, started))
         now = self._rollout.clock.now()
         step = self._decide(desired, observation, now)
         outcome = await self._carry_out(step)
@@ -98,7 +98,7 @@ class Ticker:
         """Look and decide, and do nothing: what the next tick would do."""
         started = self._rollout.clock.now()
         desired = await self.require_desired()
-        observation = await observe(self._rollout, self._state, started)
+        observation = await observe(self._rollout, look_of(self._rollout, self._state, started))
         return self._report(self._decide(desired, observation, self._rollout.clock.now()), TickOutcome.HELD, started)
 
     def _decide(self, desired: Desired, observation: Observation, now: Instant) -> Step:

@@ -70,6 +70,10 @@ class Selector:
         return Selector(name, self.matchers)
 
 
+_REPEATED_GROUP = re.compile(r"(?<!\\)\)[*+{]")
+"""A quantifier behind a group: with another one inside it, the time to match grows without bound."""
+
+
 def parse_selector(text: str) -> Selector:
     """Return a selector.
 
@@ -108,6 +112,8 @@ def _matcher(label: str, op: str, literal: str) -> Matcher:
             re.compile(text)
         except re.error as error:
             raise ValueError(f"{label}{op}{literal}: {error}") from None
+        if _REPEATED_GROUP.search(text):
+            raise ValueError(f"{label}{op}{literal}: a repeated group can take for ever; write it without")
     return Matcher(label, op, text)
 
 

@@ -108,7 +108,10 @@ def trusted_authorities(options: HttpOptions, surroundings: Surroundings) -> ssl
     """
     if options.ca_file is None:
         return usual_authorities()
+    path = surroundings.folder / options.ca_file
+    if path.exists() and not path.is_file():
+        raise OperatorError(f"ca_file {options.ca_file} cannot be used: it is no regular file")
     try:
-        return ssl.create_default_context(cafile=surroundings.folder / options.ca_file)
+        return ssl.create_default_context(cafile=path)
     except (OSError, ssl.SSLError) as error:
         raise OperatorError(f"ca_file {options.ca_file} cannot be used: {error.strerror or error}") from None

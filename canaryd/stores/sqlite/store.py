@@ -51,6 +51,7 @@ class SqliteStore:
         self._retention = retention or Retention()
         self._lease = Lease(Path(f"{self.path}.lock"))
         self._connection: sqlite3.Connection | None = None
+        self._opened_as: tuple[int, int] | None = None
         self._one_at_a_time = anyio.CapacityLimiter(1)
 
     @staticmethod
@@ -140,14 +141,29 @@ class SqliteStore:
     def _opened(self) -> sqlite3.Connection:
         if not self._lease.held:
             raise StateUnavailable(f"{self.path} is not open")
+        if self._connection is not None and self._identity() != self._opened_as:
+            log.error(
+                "state.replaced", path=str(self.path), problem="the database was removed or replaced; opening anew"
+            )
+            self._disconnect()
         if self._connection is None:
             self._connection = connect(self.path)
+            self._opened_as = self._identity()
         return self._connection
+
+    def _identity(self) -> tuple[int, int] | None:
+        """Return which file the path leads to: a database that was deleted under the daemon keeps nothing."""
+        try:
+            status = self.path.stat()
+        except FileNotFoundError:
+            return None
+        return status.st_dev, status.st_ino
 
     def _start_empty(self) -> Path:
         self._disconnect()
         aside = put_aside(self.path)
         self._connection = connect(self.path)
+        self._opened_as = self._identity()
         return aside
 
     def _disconnect(self) -> None:

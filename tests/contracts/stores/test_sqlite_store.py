@@ -299,3 +299,15 @@ async def test_the_journal_is_bounded_too(new_store):
     for at_s in range(6):
         await store.commit(record("s", "blind", at_s=at_s))
     assert len(await store.journal(100)) == 3
+
+
+async def test_a_database_deleted_under_the_daemon_is_made_anew_with_the_next_tick(store, rival):
+    await store.load()
+    await store.commit(record("before", "started"))
+    for path in store.path.parent.glob(f"{store.path.name}*"):
+        if not path.name.endswith(".lock"):
+            path.unlink()
+    await store.commit(record("after", "promoted"))
+    await store.aclose()
+    assert await rival.load() == "after"
+    await rival.aclose()
