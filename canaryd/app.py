@@ -39,6 +39,8 @@ class Process:
     clock: Clock = field(default_factory=SystemClock)
     instruments: Instruments = field(default_factory=lambda: Instruments(__version__))
     board: StatusBoard = field(default_factory=StatusBoard)
+    policies: dict[str, Path] = field(default_factory=dict)
+    """The policy that each rollout is run from."""
 
 
 # ---------------------------------------------------------------- one rollout
@@ -157,9 +159,22 @@ class PolicySource:
         file = load_policy(self._path)
         self._digest = _content_digest(file)
         rollout = build_rollout(file, self._process)
+        self._claim(file.policy.rollout)
         self._rename(file.policy.rollout)
         self._process.board.announce(self._rollout, self._process.clock.now(), file.policy.interval_s(0.0))
         return rollout
+
+    def _claim(self, name: str) -> None:
+        """Take the rollout for this policy, and give back an earlier one."""
+        self._refuse_taken(name)
+        others = {rollout: path for rollout, path in self._process.policies.items() if path != self._path}
+        self._process.policies = others | {name: self._path}
+
+    def _refuse_taken(self, name: str) -> None:
+        """Refuse a rollout that another policy of this process is of: it has one state and one router."""
+        other = self._process.policies.get(name, self._path)
+        if other != self._path:
+            raise OperatorError(f"{self._path.name} and {other.name} are both of rollout {name!r}; it has one policy")
 
     def _rename(self, name: str) -> None:
         """Show the rollout under its policy's name, and no longer under an earlier one."""
@@ -180,6 +195,7 @@ class PolicySource:
         self._seen = seen
         try:
             file = load_policy(self._path)
+            self._refuse_taken(file.policy.rollout)
             build_rollout(file, Process(self._process.settings))  # adapters refuse what the form alone does not show
         except OperatorError as error:
             log.error("policy.invalid", rollout=self.name, problem=str(error))  # noqa: TRY400

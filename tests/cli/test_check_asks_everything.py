@@ -13,7 +13,7 @@ canary: {{service: shop-canary}}
 router: {{type: config_file, path: shop.canary.json}}
 sources: {{prom: {{type: prometheus, url: "http://127.0.0.1:{port}"}}}}
 metrics:
-  errors: {{source: prom, bad: 'sum(increase(bad{{service="$service"}}[$window]))', total: 'sum(increase(all{{service="$service"}}[$window]))'}}
+  errors: {{source: prom, bad: 'sum(increase(bad[$window]))', total: 'sum(increase(all[$window]))'}}
 stages: [{{weight: 5, window: 1h, require: [errors.rate < 1%]}}, {{weight: 100}}]
 """
 

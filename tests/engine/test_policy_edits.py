@@ -69,3 +69,16 @@ def test_an_edit_that_can_run_is_taken_over_even_after_a_bad_one(path: Path, sou
 def test_a_comment_is_no_other_policy(path: Path, source: PolicySource):
     edit(path, "rollout: my-api", "rollout: my-api  # the ion rollout")
     assert not source.changed()
+
+
+def test_an_edit_that_takes_another_policys_rollout_leaves_the_policy_in_force(path: Path):
+    process = Process(Settings())
+    other = path.with_name("other.yaml")
+    other.write_text(POLICY.replace("rollout: my-api", "rollout: other-api"))
+    mine, others = PolicySource(path, process), PolicySource(other, process)
+    mine.build()
+    others.build()
+    edit(path, "rollout: my-api", "rollout: other-api")
+    assert not mine.changed()
+    edit(path, "rollout: my-api", "rollout: third-api")
+    assert mine.changed()
