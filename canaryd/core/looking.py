@@ -35,7 +35,7 @@ from canaryd.core.model import (
 )
 from canaryd.core.phases import OPEN_PHASES, Phase, Step, after
 from canaryd.core.placing import Placed
-from canaryd.core.readings import Absence, Counts, Histogram, Known, NoData, Readings, Side, Unread, add
+from canaryd.core.readings import Absence, Counts, Histogram, Known, NoData, Reading, Readings, Side, Unread, add
 from canaryd.core.wording import format_duration
 
 MAX_CREDIT_INTERVALS = 1.5
@@ -82,8 +82,9 @@ def look(policy: Policy, desired: Desired, placed: Placed, observation: Observat
     missing = {check.check.absence for check in checks_now if blinds(check)}
     counts = serves and state.phase in OPEN_PHASES and state.opened is not now
     credit_s = _credit_s(policy, state, now) if counts and not missing and state.stage else 0.0
-    credit_s = min(credit_s, MAX_CREDIT_INTERVALS * _covered_s(scope, readings))
-    watched, watched_s, unproven_s, proven_at = _credit(state, credit_s, _proof(scope, readings))
+    on_canary = [readings.get(metric, Side.CANARY) for metric in scope.metrics]
+    credit_s = min(credit_s, MAX_CREDIT_INTERVALS * _covered_s(on_canary))
+    watched, watched_s, unproven_s, proven_at = _credit(state, credit_s, _proof(on_canary))
     blind_since, blind = _follow_blindness(policy, state, blind=bool(missing - {Absence.WARMING}), now=now)
     powerless_since, powerless = _follow_power(policy, state, traffic, now)
     state = replace(
@@ -194,19 +195,17 @@ def _so_far(scope: Scope, state: RolloutState) -> Readings:
     return Readings({(metric, side): state.so_far(metric, side) for metric in scope.gate_metrics for side in Side})
 
 
-def _proof(scope: Scope, readings: Readings) -> float | None:
-    """Return the time of the newest points on canary, of the metric that is farthest behind; None where there are none.
+def _proof(found: Iterable[Reading]) -> float | None:
+    """Return the time of the newest points, of the metric that is farthest behind; None where there are none.
 
     Every metric that a gate or a rule reads must bring new points before a look counts: the same samples seen again
     are no watched time. What has no numbers has nothing to prove; whether that makes a look blind is said elsewhere.
     """
-    found = [readings.get(metric, Side.CANARY) for metric in scope.metrics]
     return min([each.newest_at for each in found if not isinstance(each, (NoData, Unread))], default=None)
 
 
-def _covered_s(scope: Scope, readings: Readings) -> float:
+def _covered_s(found: Iterable[Reading]) -> float:
     """Return the seconds that the counts of this look cover: no look proves more time than its samples speak of."""
-    found = [readings.get(metric, Side.CANARY) for metric in scope.metrics]
     return min([each.span_s for each in found if isinstance(each, (Counts, Histogram))], default=math.inf)
 
 
