@@ -157,8 +157,8 @@ async def commit_ticks(folder: Path, count: int) -> tuple[list[float], int]:
 
 def records(seen: Sequence[tuple[Observation, Instant]]) -> Iterator[TickRecord]:
     """Yield what the daemon would store."""
-    bench, summary = policy(), "Holding at stage 1 (5 %): 3 h 12 min of 24 h watched."
-    for (observation, now), decision in zip(seen, decisions(seen), strict=True):
+    bench, summary = policy(GATES), "Holding at stage 1 (5 %): 3 h 12 min of 24 h watched."
+    for (observation, now), decision in zip(seen, decisions(seen, GATES), strict=True):
         report = TickReport(
             rollout="bench",
             at=now,
