@@ -10,7 +10,7 @@ import structlog
 
 from canaryd import __version__
 from canaryd.config.desired import parse_desired
-from canaryd.config.files import MISSING, PathDesiredSource, read_bounded
+from canaryd.config.files import MISSING, PathDesiredSource, fingerprint, read_bounded
 from canaryd.config.policy import PolicyFile, load_policy, parse_policy
 from canaryd.core.model import Desired
 from canaryd.engine.clock import SystemClock
@@ -155,7 +155,7 @@ class PolicySource:
 
     def build(self) -> Rollout:
         """Return the rollout as the file describes it now; raises OperatorError."""
-        self._seen = _fingerprint(self._path)
+        self._seen = fingerprint(self._path)
         file = load_policy(self._path)
         self._digest = _content_digest(file)
         rollout = build_rollout(file, self._process)
@@ -189,7 +189,7 @@ class PolicySource:
 
     def changed(self) -> bool:
         """Whether the file now holds another policy that can run; a bad edit is said once and changes nothing."""
-        seen = _fingerprint(self._path)
+        seen = fingerprint(self._path)
         if seen == self._seen:
             return False
         self._seen = seen
@@ -201,14 +201,6 @@ class PolicySource:
             log.error("policy.invalid", rollout=self.name, problem=str(error))  # noqa: TRY400
             return False
         return _content_digest(file) != self._digest
-
-
-def _fingerprint(path: Path) -> str:
-    try:
-        status = path.stat()
-    except OSError:
-        return MISSING
-    return f"{status.st_mtime_ns}-{status.st_size}-{status.st_ino}"
 
 
 def _content_digest(file: PolicyFile) -> str:

@@ -162,6 +162,15 @@ def _sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
+def fingerprint(path: Path) -> str:
+    """Return something that changes with a file's content; ``missing`` when there is none. Too short for a thread."""
+    try:
+        status = path.stat()
+    except (OSError, ValueError):
+        return MISSING
+    return f"{status.st_mtime_ns}-{status.st_size}-{status.st_ino}"
+
+
 class PathDesiredSource:
     """Reads the desired-state file from a local path."""
 
@@ -178,8 +187,4 @@ class PathDesiredSource:
 
     async def fingerprint(self) -> str:
         """Return something that changes with the file's content; ``missing`` when there is none."""
-        try:
-            status = os.stat(self._path)  # noqa: PTH116 (a stat is too short for a thread)
-        except (OSError, ValueError):
-            return MISSING
-        return f"{status.st_mtime_ns}-{status.st_size}-{status.st_ino}"
+        return fingerprint(self._path)
